@@ -1,0 +1,1 @@
+"""stillmotion brings a still image to motion."""

@@ -1,0 +1,1 @@
+"""The nouns: frames, motion, flow, and what a method promises. numpy only."""

@@ -1,0 +1,109 @@
+"""What a method promises, and what runs its stages.
+
+A method is written once, in numpy, around named *stages*; an engine runs them. The method cannot
+tell whether the stages are torch modules or exported graphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from stillmotion.core.flow import Convention, Flow
+from stillmotion.core.frame import Frame, to_frames
+from stillmotion.core.motion import Keypoints, Mode
+
+State: TypeAlias = dict[str, np.ndarray]
+"""What `encode` remembers of the source: arrays by name, opaque to everybody but the method."""
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """Facts about a loaded method.
+
+    Attributes:
+        name: Name in the table of methods, such as `first-order`.
+        weights: Name of the weights, such as `vox-256`.
+        size: Frame size `(h, w)` that `encode` and `read` want and `render` returns.
+        motion: Kind of motion that `read` returns.
+        modes: Legal transfer modes.
+        max_sources: How many source images `encode` accepts.
+        convention: Grid convention of the weights.
+        crop: Crop contract of the weights: `face` (see `prepare.crop`) or `whole`.
+        margin: For `face`, side of the square crop divided by the side of the face box.
+    """
+
+    name: str
+    weights: str
+    size: tuple[int, int]
+    motion: Literal["keypoints", "landmarks", "latent"]
+    modes: tuple[Mode, ...]
+    max_sources: int
+    convention: Convention
+    crop: Literal["face", "whole"] = "whole"
+    margin: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """A batch of generated frames.
+
+    Attributes:
+        planes: `float32 (n, 3, h, w)` in [0, 1], before rounding.
+        flows: One backward flow per frame, with occlusion where the method has one.
+    """
+
+    planes: np.ndarray
+    flows: tuple[Flow, ...]
+
+    @property
+    def frames(self) -> np.ndarray:
+        """`uint8 (n, h, w, 3)`."""
+        return to_frames(self.planes)
+
+
+class Engine(Protocol):
+    """Runs named stages.
+
+    `max_batch` is the largest leading dimension worth passing at once (1 for graphs compiled with
+    a fixed batch); methods split longer batches by it.
+    """
+
+    max_batch: int
+
+    def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        """Run one stage on float32 arrays.
+
+        Raises:
+            EngineError: No such stage, or the runtime failed.
+        """
+        ...
+
+
+class Method(Protocol):
+    """What every method does. A protocol: methods share no base class."""
+
+    spec: MethodSpec
+
+    def encode(self, sources: Sequence[Frame]) -> State:
+        """Everything that depends on the source alone; called once per source.
+
+        Args:
+            sources: One frame (or up to `spec.max_sources`) of `spec.size`.
+        """
+        ...
+
+    def source_motion(self, state: State) -> Keypoints:
+        """The motion of the (first) source itself, as `encode` read it."""
+        ...
+
+    def read(self, frames: np.ndarray) -> list[Keypoints]:
+        """Motion of each of `uint8 (n, h, w, 3)` frames of `spec.size`."""
+        ...
+
+    def render(self, state: State, motions: Sequence[Keypoints]) -> Rendering:
+        """The source performing each motion."""
+        ...
