@@ -83,7 +83,8 @@ class KeypointDetector(nn.Module):
         n, k, height, width = logits.shape
         heat = F.softmax(logits.reshape(n, k, -1) / self.temperature, dim=2)
         grid = make_grid(height, width, convention=self.convention, like=heat).reshape(-1, 2)
-        value = heat @ grid  # the expectation over each heatmap
+        # Summed, not multiplied as matrices: pairwise sums keep the last digits, and the frame feels them.
+        value = (heat.unsqueeze(3) * grid).sum(dim=2)
         if self.jacobian is None:
             return value, None
         maps = self.jacobian(features).reshape(n, -1, 4, height * width)
