@@ -8,6 +8,8 @@ for the residual generator; Newell et al. 2016 for the hourglass.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -119,7 +121,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = [inputs] + [min(max_features, expansion * 2 ** (i + 1)) for i in range(blocks)]
         self.down_blocks = nn.ModuleList(
-            DownBlock(a, b, pool_first=pool_first) for a, b in zip(widths, widths[1:], strict=False)
+            DownBlock(a, b, pool_first=pool_first) for a, b in itertools.pairwise(widths)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:

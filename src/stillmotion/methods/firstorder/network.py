@@ -9,6 +9,7 @@ convention is explicit, and `composite` (off in published presets) blends the wa
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import torch
@@ -229,7 +230,7 @@ class Generator(nn.Module):
         widths = [min(max_features, expansion * 2**i) for i in range(down_blocks + 1)]
         self.first = SameBlock(3, expansion, kernel=outer_kernel)
         self.down_blocks = nn.ModuleList(
-            DownBlock(a, b, pool_first=pool_first) for a, b in zip(widths, widths[1:], strict=False)
+            DownBlock(a, b, pool_first=pool_first) for a, b in itertools.pairwise(widths)
         )
         self.up_blocks = nn.ModuleList(
             UpBlock(b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)

@@ -113,7 +113,8 @@ def stage_names(config: FirstOrderConfig) -> dict[str, tuple[tuple[str, ...], tu
 def stages(networks: dict[str, nn.Module], config: FirstOrderConfig) -> dict[str, nn.Module]:
     """The three stages as modules in evaluation mode, named as in `stage_names`."""
     generator, detector = networks["generator"], networks["kp_detector"]
-    assert isinstance(generator, Generator) and isinstance(detector, KeypointDetector)
+    assert isinstance(generator, Generator)
+    assert isinstance(detector, KeypointDetector)
     return {
         "encode": EncodeStage(generator).eval(),
         "read": ReadStage(detector).eval(),
