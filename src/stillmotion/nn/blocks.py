@@ -120,9 +120,7 @@ class Encoder(nn.Module):
     def __init__(self, inputs: int, *, expansion: int, max_features: int, blocks: int, pool_first: bool) -> None:
         super().__init__()
         widths = [inputs] + [min(max_features, expansion * 2 ** (i + 1)) for i in range(blocks)]
-        self.down_blocks = nn.ModuleList(
-            DownBlock(a, b, pool_first=pool_first) for a, b in itertools.pairwise(widths)
-        )
+        self.down_blocks = nn.ModuleList(DownBlock(a, b, pool_first=pool_first) for a, b in itertools.pairwise(widths))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         levels = [x]

@@ -288,17 +288,13 @@ def bair_256() -> FirstOrderConfig:
         weights=LossWeights(generator_gan=1.0),
         augmentation=_JITTER,
     )
-    return FirstOrderConfig(
-        name="bair-256", discriminator=DiscriminatorConfig(spectral_norm=True), training=training
-    )
+    return FirstOrderConfig(name="bair-256", discriminator=DiscriminatorConfig(spectral_norm=True), training=training)
 
 
 def nemo_256() -> FirstOrderConfig:
     """UvA-Nemo smiles."""
     training = TrainingConfig(repeats=8, batch=36, weights=LossWeights(generator_gan=1.0))
-    return FirstOrderConfig(
-        name="nemo-256", discriminator=DiscriminatorConfig(spectral_norm=True), training=training
-    )
+    return FirstOrderConfig(name="nemo-256", discriminator=DiscriminatorConfig(spectral_norm=True), training=training)
 
 
 def shapes_64() -> FirstOrderConfig:
@@ -331,9 +327,7 @@ def compact_256() -> FirstOrderConfig:
         padding="border",
         keypoints=KeypointConfig(expansion=16, max_features=128, blocks=4, head_kernel=3, head_padding=1),
         motion=DenseMotionConfig(expansion=16, max_features=128, blocks=4, head_kernel=3),
-        generator=GeneratorConfig(
-            expansion=16, max_features=64, bottleneck_blocks=3, outer_kernel=3, composite=True
-        ),
+        generator=GeneratorConfig(expansion=16, max_features=64, bottleneck_blocks=3, outer_kernel=3, composite=True),
         discriminator=DiscriminatorConfig(expansion=16, max_features=128),
         training=TrainingConfig(
             batch=16,

@@ -182,9 +182,7 @@ class DenseMotion(nn.Module):
             and `occlusion (n, 1, h, w)` in [0, 1] if predicted.
         """
         n, _, height, width = small.shape
-        sparse = self.sparse_motions(
-            source, driving, source_jacobian, driving_jacobian, height=height, width=width
-        )
+        sparse = self.sparse_motions(source, driving, source_jacobian, driving_jacobian, height=height, width=width)
         slots = sparse.shape[1]
         repeated = small.unsqueeze(1).expand(-1, slots, -1, -1, -1).reshape(n * slots, 3, height, width)
         warped = warp(
@@ -229,12 +227,8 @@ class Generator(nn.Module):
         self.dense_motion_network = motion
         widths = [min(max_features, expansion * 2**i) for i in range(down_blocks + 1)]
         self.first = SameBlock(3, expansion, kernel=outer_kernel)
-        self.down_blocks = nn.ModuleList(
-            DownBlock(a, b, pool_first=pool_first) for a, b in itertools.pairwise(widths)
-        )
-        self.up_blocks = nn.ModuleList(
-            UpBlock(b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)
-        )
+        self.down_blocks = nn.ModuleList(DownBlock(a, b, pool_first=pool_first) for a, b in itertools.pairwise(widths))
+        self.up_blocks = nn.ModuleList(UpBlock(b, a) for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True))
         self.bottleneck = nn.ModuleDict({f"r{i}": ResBlock(widths[-1]) for i in range(bottleneck_blocks)})
         planes = expansion + 3 if composite else expansion
         self.final = nn.Conv2d(planes, 4 if composite else 3, outer_kernel, padding=outer_kernel // 2)
@@ -324,15 +318,11 @@ class DiscriminatorBlock(nn.Module):
 class PatchDiscriminator(nn.Module):
     """One scale: feature maps of every block and a patch score map."""
 
-    def __init__(
-        self, inputs: int, *, expansion: int, max_features: int, blocks: int, spectral_norm: bool
-    ) -> None:
+    def __init__(self, inputs: int, *, expansion: int, max_features: int, blocks: int, spectral_norm: bool) -> None:
         super().__init__()
         widths = [inputs] + [min(max_features, expansion * 2 ** (i + 1)) for i in range(blocks)]
         self.down_blocks = nn.ModuleList(
-            DiscriminatorBlock(
-                widths[i], widths[i + 1], norm=i != 0, pool=i != blocks - 1, spectral_norm=spectral_norm
-            )
+            DiscriminatorBlock(widths[i], widths[i + 1], norm=i != 0, pool=i != blocks - 1, spectral_norm=spectral_norm)
             for i in range(blocks)
         )
         self.conv = _normalised(nn.Conv2d(widths[-1], 1, 1), spectral_norm)
