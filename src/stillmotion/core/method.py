@@ -34,6 +34,8 @@ class MethodSpec:
         convention: Grid convention of the weights.
         crop: Crop contract of the weights: `face` (see `prepare.crop`) or `whole`.
         margin: For `face`, side of the square crop divided by the side of the face box.
+        checksum: Fingerprint of the tensors, such as a SHA-256 of the bundle's `network.safetensors`;
+            a motion file read by other weights is refused by it. Empty where unknown.
     """
 
     name: str
@@ -45,6 +47,7 @@ class MethodSpec:
     convention: Convention
     crop: Literal["face", "whole"] = "whole"
     margin: float = 1.0
+    checksum: str = ""
 
 
 @dataclass(frozen=True, eq=False)
