@@ -71,10 +71,12 @@ class Rendering:
 class Engine(Protocol):
     """Runs named stages.
 
-    `max_batch` is the largest leading dimension worth passing at once (1 for graphs compiled with
-    a fixed batch); methods split longer batches by it.
+    `name` is what the user calls it (`openvino`, `onnx`, `torch`). `max_batch` is the largest
+    leading dimension worth passing at once (1 for graphs compiled with a fixed batch); methods
+    split longer batches by it.
     """
 
+    name: str
     max_batch: int
 
     def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
@@ -90,6 +92,7 @@ class Method(Protocol):
     """What every method does. A protocol: methods share no base class."""
 
     spec: MethodSpec
+    engine: Engine
 
     def encode(self, sources: Sequence[Frame]) -> State:
         """Everything that depends on the source alone; called once per source.
