@@ -1,1 +1,36 @@
-"""."""
+"""Weights that ship inside the package: one bundle folder each, beside this file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from stillmotion.core.errors import WeightsError
+
+DEFAULT = "grid-compact"
+"""The bundle that is used when none is named."""
+FOLDER = Path(__file__).resolve().parent
+
+
+def shipped() -> list[str]:
+    """Names of the bundles that are here, sorted."""
+    return sorted(card.parent.name for card in FOLDER.glob("*/model.json"))
+
+
+def find(name: str = DEFAULT) -> Path:
+    """Folder of a shipped bundle.
+
+    Raises:
+        WeightsError: None of that name ships.
+    """
+    names = shipped()
+    if name in names:
+        return FOLDER / name
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        hint = f"did you mean {close[0]!r}?"
+    elif names:
+        hint = f"shipped: {', '.join(names)}; or give the path of a bundle folder"
+    else:
+        hint = "this copy of stillmotion ships no weights; give the path of a bundle folder, or install it again"
+    raise WeightsError(f"there are no shipped weights called {name!r}", hint=hint, name=name, known=tuple(names))

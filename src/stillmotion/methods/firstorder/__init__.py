@@ -1,1 +1,1 @@
-"""."""
+"""The first-order method of Siarohin et al., NeurIPS 2019."""

@@ -1,0 +1,188 @@
+"""The first-order method's verbs, in numpy, around three stages that an engine runs.
+
+Source: Siarohin et al., "First Order Motion Model for Image Animation", NeurIPS 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+
+from stillmotion.core.errors import EngineError, ImageError, MotionError
+from stillmotion.core.flow import Flow
+from stillmotion.core.frame import Frame, check_frame, to_planes
+from stillmotion.core.method import Engine, MethodSpec, Rendering, State
+from stillmotion.core.motion import Keypoints
+from stillmotion.methods.firstorder.config import FirstOrderConfig
+
+NAME = "first-order"
+
+
+class FirstOrder:
+    """One first-order network, loaded.
+
+    Args:
+        engine: Runs the stages `encode`, `read` and `render`.
+        config: What was built.
+        weights: Name of the weights.
+        crop: Crop contract of the weights.
+        margin: For the crop contract `face`, side of the crop divided by the side of the face box.
+        checksum: Fingerprint of the tensors; empty where unknown.
+    """
+
+    config_type = FirstOrderConfig
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        config: FirstOrderConfig,
+        weights: str,
+        crop: Literal["face", "whole"] = "whole",
+        margin: float = 1.0,
+        checksum: str = "",
+    ) -> None:
+        self.engine = engine
+        self.config = config
+        self.spec = MethodSpec(
+            name=NAME,
+            weights=weights,
+            size=(config.size, config.size),
+            motion="keypoints",
+            modes=("relative", "absolute"),
+            max_sources=1,
+            convention=config.convention,
+            crop=crop,
+            margin=margin,
+            checksum=checksum,
+        )
+
+    def encode(self, sources: Sequence[Frame]) -> State:
+        """What depends on the source alone, its keypoints included.
+
+        Args:
+            sources: One frame `uint8 (h, w, 3)` of `spec.size`.
+
+        Returns:
+            `features (1, c, h', w')`, `small (1, 3, h'', w'')`, `source_value (1, k, 2)`,
+            `source_jacobian (1, k, 2, 2)` for a first-order network, and `source (1, 3, h, w)` for
+            a compositing one; all float32.
+
+        Raises:
+            ImageError: Not one frame, or not of `spec.size`.
+            EngineError: The network returned NaN or infinity.
+        """
+        if len(sources) != 1:
+            raise ImageError(
+                f"{NAME} takes one source image, not {len(sources)}", hint="choose one, or use a multi-source method"
+            )
+        self._check_size(check_frame(sources[0], name="source"), "source")
+        planes = to_planes(sources[0][None])
+        state = dict(self._run("encode", source=planes))
+        state |= {f"source_{name}": array for name, array in self._run("read", image=planes).items()}
+        if self.config.generator.composite:
+            state["source"] = planes
+        return state
+
+    def source_motion(self, state: State) -> Keypoints:
+        """Keypoints of the source, as `encode` read them."""
+        jacobian = state.get("source_jacobian")
+        return Keypoints(state["source_value"][0], None if jacobian is None else jacobian[0])
+
+    def read(self, frames: np.ndarray) -> list[Keypoints]:
+        """Keypoints of each frame.
+
+        Args:
+            frames: `uint8 (n, h, w, 3)` of `spec.size`.
+
+        Raises:
+            ImageError: Another shape or type.
+            EngineError: The network returned NaN or infinity.
+        """
+        frames = np.asarray(frames)
+        if frames.ndim != 4:
+            raise ImageError(f"read takes a batch (n, height, width, 3), not {frames.shape}", hint="add an axis")
+        for frame in frames:
+            self._check_size(check_frame(frame), "frame")
+        found: list[Keypoints] = []
+        for part in self._chunks(len(frames)):
+            out = self._run("read", image=to_planes(frames[part]))
+            jacobians = out.get("jacobian")
+            for i, value in enumerate(out["value"]):
+                found.append(Keypoints(value, None if jacobians is None else jacobians[i]))
+        return found
+
+    def render(self, state: State, motions: Sequence[Keypoints]) -> Rendering:
+        """The source performing each motion.
+
+        Args:
+            state: From `encode`.
+            motions: Transferred keypoints, with Jacobians if the network has them.
+
+        Returns:
+            Planes `(n, 3, h, w)` in [0, 1], and each frame's flow with the grid convention of the
+            weights and the occlusion map where there is one.
+
+        Raises:
+            MotionError: Another number of keypoints, or no Jacobians where they are needed.
+            EngineError: The network returned NaN or infinity.
+        """
+        for motion in motions:
+            self._check_motion(motion)
+        parts = [self._render(state, motions[part]) for part in self._chunks(len(motions))]
+        size = self.spec.size
+        planes = [p.planes for p in parts] or [np.zeros((0, 3, *size), np.float32)]
+        return Rendering(np.concatenate(planes), tuple(flow for p in parts for flow in p.flows))
+
+    def _render(self, state: State, motions: Sequence[Keypoints]) -> Rendering:
+        arrays = dict(state, value=np.stack([m.value for m in motions]))
+        if self.config.keypoints.jacobian:
+            arrays["jacobian"] = np.stack([m.jacobian for m in motions if m.jacobian is not None])
+        out = self._run("render", **arrays)
+        occlusion = out.get("occlusion")
+        flows = tuple(
+            Flow(grid, self.spec.convention, None if occlusion is None else occlusion[i, 0])
+            for i, grid in enumerate(out["flow"])
+        )
+        return Rendering(np.clip(out["planes"], 0.0, 1.0), flows)
+
+    def _chunks(self, count: int) -> Iterator[slice]:
+        step = max(self.engine.max_batch, 1)
+        return (slice(start, start + step) for start in range(0, count, step))
+
+    def _run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        out = self.engine.run(stage, **arrays)
+        bad = [name for name, array in out.items() if not np.isfinite(array).all()]
+        if bad:
+            raise EngineError(
+                f"the network returned NaN or infinity ({stage}: {', '.join(bad)})",
+                hint=f"the weights {self.spec.weights} may be damaged; try others",
+                stage=stage,
+            )
+        return out
+
+    def _check_size(self, frame: Frame, name: str) -> None:
+        if frame.shape[:2] != self.spec.size:
+            height, width = self.spec.size
+            raise ImageError(
+                f"{name} is {frame.shape[1]}×{frame.shape[0]} pixels; {self.spec.weights} wants {width}×{height}",
+                hint="crop or resize it first (stillmotion.animate does)",
+                seen=frame.shape[:2],
+            )
+
+    def _check_motion(self, motion: Keypoints) -> None:
+        count = self.config.keypoints.count
+        if not isinstance(motion, Keypoints) or len(motion.value) != count:
+            seen = f"{len(motion.value)} keypoints" if isinstance(motion, Keypoints) else type(motion).__name__
+            raise MotionError(
+                f"{self.spec.weights} takes {count} keypoints, not {seen}",
+                hint="read the motion with the same weights",
+            )
+        if self.config.keypoints.jacobian != (motion.jacobian is not None):
+            need, has = ("needs", "without") if self.config.keypoints.jacobian else ("takes no", "with")
+            raise MotionError(
+                f"{self.spec.weights} {need} Jacobians, but the motion comes {has} them",
+                hint="read the motion with the same weights",
+            )
