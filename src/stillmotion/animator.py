@@ -1,0 +1,124 @@
+"""Animator: one encoded source, one method, frame by frame. No files, no printing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from stillmotion.core.errors import ConfigError
+from stillmotion.core.frame import Frame, Video, check_frame
+from stillmotion.core.method import Method, Rendering
+from stillmotion.core.motion import Keypoints, Mode, movement_scale, transfer
+from stillmotion.prepare.crop import whole_crop
+from stillmotion.prepare.smooth import OneEuro
+
+FRAME_SECONDS = 1 / 25
+"""Time between frames that come without one; only smoothing looks at it."""
+
+
+class Animator:
+    """A source image that performs whatever it is shown.
+
+    Args:
+        method: Loaded method.
+        source: `uint8 (h, w, 3)`. Crop it first (`prepare.crop`); of another size than the
+            method's, its largest centred box of the right aspect is taken and scaled.
+        mode: `relative` adds the driver's change since the reference to the source's own pose;
+            `absolute` takes the driver's pose as it is.
+        reference: Motion of the driving frame taken as rest pose; None takes the first one seen.
+        smooth: Filter on the driving motion; None passes it as it is.
+        scale: Factor on relative movement; None adapts it to the sizes of source and driver.
+
+    Raises:
+        ConfigError: The method does not offer this mode.
+        ImageError: `source` is no frame.
+
+    Attributes:
+        source: Motion of the source itself.
+        reference: Motion taken as rest pose; None until the first frame.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        source: Frame,
+        *,
+        mode: Mode = "relative",
+        reference: Keypoints | None = None,
+        smooth: OneEuro | None = None,
+        scale: float | None = None,
+    ) -> None:
+        if mode not in method.spec.modes:
+            raise ConfigError(
+                f"{method.spec.name} has no motion transfer called {mode!r}",
+                hint=_suggestion(mode, method.spec.modes),
+                seen=mode,
+            )
+        self.method = method
+        self._mode, self._smooth, self._scale, self._time = mode, smooth, scale, 0.0
+        self._state = method.encode([self._fit(source, name="source")])
+        self.source = method.source_motion(self._state)
+        self.reference = reference
+
+    def animate(self, video: Video | Iterable[Frame]) -> Iterator[Frame]:
+        """Animate a stream of driving frames, one at a time.
+
+        Args:
+            video: A `Video`, whose times are used, or any frames `uint8 (h, w, 3)` in order.
+
+        Yields:
+            `uint8 (h, w, 3)` of the method's size, one for each driving frame.
+        """
+        if isinstance(video, Video):
+            for time, frame in video.timed():
+                yield self.step(frame, float(time))
+        else:
+            for frame in video:
+                yield self.step(frame)
+
+    def step(self, frame: Frame, time: float | None = None) -> Frame:
+        """One driving frame in, one animated frame out.
+
+        Args:
+            frame: `uint8 (h, w, 3)`, fitted like `source`.
+            time: Seconds since any start, rising; None counts frames at 25 a second.
+
+        Returns:
+            `uint8 (h, w, 3)` of the method's size.
+
+        Raises:
+            ImageError: `frame` is no frame.
+        """
+        return self.render(self.transfer(self.read(frame), time)).frames[0]
+
+    def read(self, frame: Frame) -> Keypoints:
+        """The motion in a driving frame `uint8 (h, w, 3)`."""
+        return self.method.read(self._fit(frame, name="driving frame")[None])[0]
+
+    def transfer(self, motion: Keypoints, time: float | None = None) -> Keypoints:
+        """What the source is to perform for this driving motion; see `step` for `time`."""
+        self._time = self._time + FRAME_SECONDS if time is None else time
+        if self.reference is None:
+            self.reference = motion
+        if self._smooth is not None:
+            motion = self._smooth.filter(motion, self._time)
+        if self._scale is None:
+            self._scale = movement_scale(self.source, self.reference)
+        return transfer(self.source, motion, self.reference, mode=self._mode, scale=self._scale)
+
+    def render(self, motion: Keypoints) -> Rendering:
+        """The source performing a transferred motion: one frame with its flow."""
+        return self.method.render(self._state, [motion])
+
+    def _fit(self, frame: Frame, *, name: str) -> Frame:
+        size = self.method.spec.size
+        if check_frame(frame, name=name).shape[:2] == tuple(size):
+            return np.ascontiguousarray(frame)
+        return whole_crop((frame.shape[0], frame.shape[1]), size).apply(frame, size)
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"use {' or '.join(known)}"

@@ -1,0 +1,97 @@
+"""What the written frame looks like: the animated crop, set back, marked, or beside its makings."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+from stillmotion.core.errors import ConfigError
+from stillmotion.core.frame import Frame
+from stillmotion.core.method import MethodSpec, Rendering
+from stillmotion.core.motion import Keypoints
+from stillmotion.prepare.crop import Crop
+from stillmotion.prepare.paste import Paster
+from stillmotion.prepare.resize import resize_frame, side_by_side
+from stillmotion.prepare.show import draw_flow, draw_keypoints, draw_occlusion
+
+Show: TypeAlias = Literal["keypoints", "flow", "occlusion"]
+"""What to show of the method's inner life: marks on the frame, or a map beside it."""
+
+
+class Composer:
+    """Makes the frame that is written from what the method rendered.
+
+    Args:
+        picture: The full source picture, `uint8 (h, w, 3)`.
+        crop: The crop of it that was animated.
+        spec: Of the method.
+        paste_back: Set the animated crop back into the full picture.
+        side_by_side: Put the source, and the driving frame where there is one, to the left.
+        show: `keypoints` are marked on the frame; `flow` and `occlusion` add a map to the right.
+        has_driving: Whether `compose` will get driving frames to put side by side.
+
+    Raises:
+        ConfigError: `show` is another word.
+        CropError: The crop does not fit the picture.
+
+    Attributes:
+        size: `(h, w)` of every composed frame.
+    """
+
+    def __init__(
+        self,
+        picture: Frame,
+        crop: Crop,
+        spec: MethodSpec,
+        *,
+        paste_back: bool = False,
+        side_by_side: bool = False,
+        show: Show | None = None,
+        has_driving: bool = False,
+    ) -> None:
+        if show is not None and show not in get_args(Show):
+            raise ConfigError(f"cannot show {show!r}", hint=f"use one of {', '.join(get_args(Show))}", seen=show)
+        self._spec, self._show = spec, show
+        self._paster = Paster(picture, crop, size=spec.size) if paste_back else None
+        source = picture if paste_back else crop.apply(picture, spec.size)
+        self._height = source.shape[0]
+        self._left = [source] if side_by_side else []
+        self._has_driving = side_by_side and has_driving
+        extra = self._has_driving + (show in ("flow", "occlusion"))
+        self.size = (self._height, source.shape[1] * (1 + side_by_side) + self._panel_width * extra)
+
+    def compose(self, rendering: Rendering, motion: Keypoints, *, driving: Frame | None = None) -> Frame:
+        """One frame to write.
+
+        Args:
+            rendering: One frame, of `spec.size`.
+            motion: What it performs, for its marks.
+            driving: The driving frame, of `spec.size`; shown only side by side.
+
+        Returns:
+            `uint8 (h, w, 3)`, the same size each time.
+
+        Raises:
+            MotionError: `show` is `occlusion` and the method has none.
+        """
+        frame = rendering.frames[0]
+        if self._show == "keypoints":
+            frame = draw_keypoints(frame, motion, convention=self._spec.convention)
+        if self._paster is not None:
+            frame = self._paster.paste(frame)
+        panels = [*self._left, frame]
+        if self._has_driving and driving is not None:
+            panels.insert(1, self._panel(driving))
+        if self._show == "flow":
+            panels.append(self._panel(draw_flow(rendering.flows[0], self._spec.size)))
+        elif self._show == "occlusion":
+            panels.append(self._panel(draw_occlusion(rendering.flows[0], self._spec.size)))
+        return side_by_side(*panels) if len(panels) > 1 else frame
+
+    @property
+    def _panel_width(self) -> int:
+        height, width = self._spec.size
+        return max(round(width * self._height / height), 1)
+
+    def _panel(self, frame: Frame) -> Frame:
+        """A frame of `spec.size`, scaled to the height of the result, aspect kept."""
+        return resize_frame(frame, (self._height, self._panel_width))

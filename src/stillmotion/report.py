@@ -1,0 +1,53 @@
+"""What an animation did: a record for people (the CLI) and programs (`--json`)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True)
+class Report:
+    """The account of one run of `animate` or `read_motion`.
+
+    Attributes:
+        output: File that was written.
+        frames: Number of frames in it.
+        size: Its `(h, w)` in pixels; None for a motion file.
+        fps: Its nominal frame rate, frames per second.
+        seconds: Wall-clock time of the run, loading included.
+        speed: Frames per second of the loop alone, reading and writing included.
+        method: Name of the method.
+        weights: Name of the weights.
+        engine: What ran the stages: `openvino`, `onnx` or `torch`.
+        motion: Transfer mode; empty for a motion file.
+        reference: Index of the driving frame taken as rest pose, from 0.
+        mismatch: How far that frame's pose is from the source's (`prepare.reference`); 0 is the
+            same pose. None where nothing was animated.
+        crop_source: `x,y,w,h` of the source, pixels; empty for a motion file.
+        crop_driving: `x,y,w,h` of the driving clip, pixels.
+        audio: What became of the sound: one line.
+        warnings: Lines the user should read.
+    """
+
+    output: str
+    frames: int
+    size: tuple[int, int] | None
+    fps: Fraction
+    seconds: float
+    speed: float
+    method: str
+    weights: str
+    engine: str
+    motion: str
+    reference: int
+    mismatch: float | None
+    crop_source: str
+    crop_driving: str
+    audio: str
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The record as one JSON object; `fps` as a string such as `30000/1001`, so that it stays exact."""
+        return json.dumps({**asdict(self), "fps": str(self.fps)}, indent=2)
