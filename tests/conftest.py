@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+from stillmotion.methods.firstorder.config import (
+    DenseMotionConfig,
+    DiscriminatorConfig,
+    FirstOrderConfig,
+    GeneratorConfig,
+    KeypointConfig,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,3 +40,89 @@ def shared() -> Path:
 @pytest.fixture()
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def tiny_config() -> FirstOrderConfig:
+    """A first-order network of a few thousand parameters, 32×32 pixels."""
+    return FirstOrderConfig(
+        name="tiny",
+        size=32,
+        keypoints=KeypointConfig(count=4, expansion=8, max_features=16, blocks=2, scale=0.5),
+        motion=DenseMotionConfig(expansion=8, max_features=16, blocks=2, scale=0.5),
+        generator=GeneratorConfig(expansion=8, max_features=16, down_blocks=1, bottleneck_blocks=2),
+        discriminator=DiscriminatorConfig(expansion=4, max_features=8, blocks=2),
+    )
+
+
+def compact_config() -> FirstOrderConfig:
+    """The other half of the options: compositing, edges, area, border, one shared Jacobian map, no occlusion."""
+    plain = tiny_config()
+    return replace(
+        plain,
+        name="tiny-compact",
+        convention="edges",
+        downsample="area",
+        pool_first=True,
+        padding="border",
+        keypoints=replace(plain.keypoints, head_kernel=3, head_padding=1, single_jacobian_map=True),
+        motion=replace(plain.motion, head_kernel=3),
+        generator=replace(plain.generator, composite=True, occlusion=False, outer_kernel=3),
+    )
+
+
+def make_networks(config: FirstOrderConfig, *, seed: int = 0) -> dict[str, Any]:
+    """Untrained networks in evaluation mode with lively statistics and Jacobians that are not all the identity."""
+    import torch
+
+    from stillmotion.methods.firstorder.weights import build
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        networks = build(config)
+        for network in networks.values():
+            for name, tensor in network.state_dict().items():
+                if name.endswith("running_mean"):
+                    tensor.normal_(0, 0.1)
+                elif name.endswith("running_var"):
+                    tensor.uniform_(0.6, 1.4)
+                elif name == "jacobian.weight":
+                    tensor.normal_(0, 0.02)
+                elif name in ("kp.weight", "final.weight"):
+                    tensor.mul_(4)
+    return {name: network.eval() for name, network in networks.items()}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> FirstOrderConfig:
+    return tiny_config()
+
+
+@pytest.fixture(scope="session")
+def compact() -> FirstOrderConfig:
+    return compact_config()
+
+
+@pytest.fixture(scope="session")
+def networks_of() -> Callable[..., dict[str, Any]]:
+    """`networks_of(config, seed=0)`: random networks, see `make_networks`."""
+    pytest.importorskip("torch", reason="making networks needs torch")
+    return make_networks
+
+
+def _bundle(folder: Path, config: FirstOrderConfig) -> Path:
+    pytest.importorskip("torch", reason="making weights needs torch")
+    from stillmotion.methods.firstorder.weights import save_bundle
+
+    return save_bundle(make_networks(config), config, folder / config.name, licence="none", data="random numbers")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundle of random weights for `tiny_config()`, tensors and stages; read only."""
+    return _bundle(tmp_path_factory.mktemp("bundles"), tiny_config())
+
+
+@pytest.fixture(scope="session")
+def compact_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundle of random weights for `compact_config()`, tensors and stages; read only."""
+    return _bundle(tmp_path_factory.mktemp("bundles"), compact_config())

@@ -21,6 +21,7 @@ class AntiAliasDown(nn.Module):
     Args:
         channels: Planes of the input.
         scale: Size factor, the inverse of a whole number; 1 passes the input through.
+        stored: Put the kernel into the state dict, as the published detector and motion network do.
 
     Source: the published down-sampler: sigma `(1/s - 1) / 2`, `2 · round(4 sigma) + 1` taps, zero padding.
     The strided convolution here equals blur-then-pick bit for bit.
@@ -28,7 +29,7 @@ class AntiAliasDown(nn.Module):
 
     weight: Tensor
 
-    def __init__(self, channels: int, scale: float) -> None:
+    def __init__(self, channels: int, scale: float, *, stored: bool = True) -> None:
         super().__init__()
         stride = round(1 / scale)
         if abs(stride * scale - 1) > 1e-6:
@@ -41,7 +42,7 @@ class AntiAliasDown(nn.Module):
         line = torch.exp(-(position**2) / (2 * max(sigma, 1e-9) ** 2))
         kernel = line[:, None] * line[None, :]
         kernel = kernel / kernel.sum()
-        self.register_buffer("weight", kernel.expand(channels, 1, taps, taps).clone())
+        self.register_buffer("weight", kernel.expand(channels, 1, taps, taps).clone(), persistent=stored)
 
     def forward(self, image: Tensor) -> Tensor:
         if self.stride == 1:

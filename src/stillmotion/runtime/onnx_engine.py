@@ -32,9 +32,7 @@ class OnnxEngine:
     name = "onnx"
     max_batch = 1
 
-    def __init__(
-        self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None
-    ) -> None:
+    def __init__(self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:

@@ -355,7 +355,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.scales = {scale: str(scale if scale % 1 else int(scale)).replace(".", "-") for scale in scales}
-        self.downs = nn.ModuleDict({key: AntiAliasDown(3, scale) for scale, key in self.scales.items()})
+        self.downs = nn.ModuleDict({key: AntiAliasDown(3, scale, stored=False) for scale, key in self.scales.items()})
         self.discs = nn.ModuleDict(
             {
                 key: PatchDiscriminator(
