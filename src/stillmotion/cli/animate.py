@@ -1,0 +1,70 @@
+"""`stillmotion animate SOURCE DRIVING -o OUT`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stillmotion.cli.options import Driving, Loading, Output, Source, parse_rate
+from stillmotion.cli.screen import progress_bar, show_report
+
+
+@dataclass(kw_only=True)
+class Command(Loading):
+    """Make a still picture move as a clip does.
+
+    Only animate people who agreed to it, and say that the result is generated.
+    """
+
+    source: Source
+    """Picture to animate: any image Pillow reads."""
+    driving: Driving
+    """Clip whose motion it takes: a video, GIF, folder of frames, or motion file (.safetensors)."""
+    output: Output
+    """File to write: .mp4, .mov, .mkv, .webm, .gif, or a folder for numbered pictures."""
+    motion: Literal["relative", "absolute"] = "relative"
+    """Add the driver's movement to the source's own pose, or copy the driver's pose."""
+    reference: Literal["first", "auto"] | int = "first"
+    """Driving frame taken as rest pose: the first, the one closest to the source's pose, or its number from 0."""
+    crop: str = "auto"
+    """Part of both pictures that is used: auto (what the weights need), none (largest centred box) or x,y,w,h."""
+    crop_source: str | None = None
+    """The same for the source alone."""
+    crop_driving: str | None = None
+    """The same for the clip alone."""
+    paste_back: bool = False
+    """Set the animated crop back into the full picture."""
+    side_by_side: bool = False
+    """Put source and driving frame to the left of the result."""
+    smooth: bool = False
+    """Take jitter off the motion (1-euro filter)."""
+    show: Literal["keypoints", "flow", "occlusion"] | None = None
+    """Mark keypoints on the result, or put a map beside it."""
+    fps: str | None = None
+    """Frame rate of a folder of frames or a GIF, such as 25 or 30000/1001."""
+
+    def run(self) -> None:
+        """Animate and report."""
+        from stillmotion.animate import animate
+
+        with progress_bar("animating") as progress:
+            report = animate(
+                self.source,
+                self.driving,
+                self.output,
+                weights=self.weights,
+                engine=self.engine,
+                device=self.device,
+                motion=self.motion,
+                reference=self.reference,
+                crop_source=self.crop_source or self.crop,
+                crop_driving=self.crop_driving or self.crop,
+                face_model=self.face_model,
+                fps=parse_rate(self.fps),
+                paste_back=self.paste_back,
+                side_by_side=self.side_by_side,
+                smooth=self.smooth,
+                show=self.show,
+                progress=progress,
+            )
+        show_report(report, as_json=self.json)

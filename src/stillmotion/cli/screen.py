@@ -1,0 +1,53 @@
+"""What a run shows: a progress bar while it runs, a line and its warnings when it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from stillmotion.meter import Progress as Callback
+    from stillmotion.report import Report
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callback]:
+    """A bar on stderr with frames per second and time left; nothing where stderr is no terminal.
+
+    Yields:
+        What to call after each frame.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.fields[frames]} frames · {task.fields[speed]:.1f} fps ·"),
+        TimeRemainingColumn(compact=True),
+    )
+    console = Console(file=sys.stderr)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(label, total=None, frames="?", speed=0.0)
+
+        def update(done: int, total: int | None, speed: float) -> None:
+            bar.update(task, completed=done, total=total, frames=total or "?", speed=speed)
+
+        yield update
+
+
+def show_report(report: Report, *, as_json: bool) -> None:
+    """Warnings on stderr, then the report on stdout, as a line or as JSON."""
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if as_json:
+        print(report.to_json())
+        return
+    sound = "" if report.audio == "none" else f", sound {report.audio}"
+    print(
+        f"wrote {report.output}: {report.frames} frames at {float(report.fps):g} fps{sound} "
+        f"({report.seconds:.1f} s, {report.speed:.1f} frames a second, {report.weights} in {report.engine})"
+    )
