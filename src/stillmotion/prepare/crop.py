@@ -229,7 +229,7 @@ def face_crop(face: Face, margin: float, *, size: tuple[int, int] = (1, 1)) -> C
     A square (for a square network) of side `margin * face.side`, centred on the face box and
     raised by `RAISE * face.side`. At a margin of 1.8 to 2 it holds the whole head with its hair,
     the neck and the beginning of the shoulders (looked at on GRID and the astronaut portrait; at
-    1.8 the crop of a GRID clip is as high as the clip, at 2 its edge shows).
+    1.8 the crop of a GRID clip is about as high as the clip, at 2 its edge shows).
 
     Args:
         face: With a box of YuNet's convention.
