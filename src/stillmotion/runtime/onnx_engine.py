@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -13,6 +15,27 @@ from stillmotion.runtime.graphs import Graphs, Runner, Shapes
 
 PREFERRED = ("CUDAExecutionProvider", "DmlExecutionProvider", "CoreMLExecutionProvider", "CPUExecutionProvider")
 """Providers tried in this order, where the installed build has them."""
+
+
+def import_onnxruntime() -> ModuleType:
+    """The `onnxruntime` module, imported so that it cannot send anything.
+
+    Since 1.29 its Linux and macOS builds too write a device number into the home folder and send
+    events while they start; only the environment, set before the import, stops all of it.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(
+            "the onnx engine needs onnxruntime, which is not installed", hint="pip install 'stillmotion[onnx]'"
+        ) from error
+    onnxruntime.disable_telemetry_events()  # for a process that imported it before us
+    module: ModuleType = onnxruntime
+    return module
 
 
 class OnnxEngine:
@@ -33,13 +56,7 @@ class OnnxEngine:
     max_batch = 1
 
     def __init__(self, bundle: Bundle, *, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError(
-                "the onnx engine needs onnxruntime, which is not installed", hint="pip install 'stillmotion[onnx]'"
-            ) from error
-        onnxruntime.disable_telemetry_events()
+        onnxruntime = import_onnxruntime()
         available = onnxruntime.get_available_providers()
         wanted = [p for p in PREFERRED if p in available] if providers is None else list(providers)
         absent = [p for p in wanted if p not in available]
