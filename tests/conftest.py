@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from stillmotion.methods.firstorder.config import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # so that tests share modules (`from tests.sources import ...`) however they are started
 
 
 def find_shared() -> Path | None:
@@ -37,7 +39,7 @@ def shared() -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
@@ -126,3 +128,11 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compact_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundle of random weights for `compact_config()`, tensors and stages; read only."""
     return _bundle(tmp_path_factory.mktemp("bundles"), compact_config())
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A picture and a clip with sound, see `tests.scene`; read only."""
+    from tests.scene import make_scene
+
+    return make_scene(tmp_path_factory.mktemp("scene"))
