@@ -29,6 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stillmotion.data.worlds.store import list_clips, read_clip
+from stillmotion.data.worlds.truth import ClipTruth
 from stillmotion.methods.firstorder.config import FirstOrderConfig, compact_256
 from stillmotion.methods.firstorder.losses import generator_losses
 from stillmotion.methods.firstorder.weights import build
@@ -57,6 +59,86 @@ def bump(points: np.ndarray, widths: np.ndarray, size: int) -> np.ndarray:
     for (px, py), (wx, wy) in zip(points, widths, strict=True):
         out = np.maximum(out, np.exp(-0.5 * (((x - px) / wx) ** 2 + ((y - py) / wy) ** 2)))
     return out
+
+
+MIRRORED = np.array(
+    [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        27,
+        28,
+        29,
+        30,
+        35,
+        34,
+        33,
+        32,
+        31,
+        45,
+        44,
+        43,
+        42,
+        47,
+        46,
+        39,
+        38,
+        37,
+        36,
+        41,
+        40,
+        54,
+        53,
+        52,
+        51,
+        50,
+        49,
+        48,
+        59,
+        58,
+        57,
+        56,
+        55,
+        64,
+        63,
+        62,
+        61,
+        60,
+        67,
+        66,
+        65,
+    ]
+)
+"""The 68 landmarks in a mirrored picture."""
+
+ANCHORS = ((37, 38), (43, 44), (30,), (48,), (54,), (62,), (66,), (8,))
+"""What the first eight keypoints learn to mark: lids, nose tip, corners of the mouth, lips, chin. The
+others stay free. In each tuple: landmarks whose mean it is."""
+
+
+def anchored(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Anchor points `(8, 2)` and their weights: hidden ones count less."""
+    where = np.stack([points[list(a)].mean(0) for a in ANCHORS]).astype(np.float32)
+    weight = np.array([1.0 if seen[list(a)].all() else 0.3 for a in ANCHORS], np.float32)
+    return where, weight * (np.abs(where) < 1).all(1)
+
+
+def bump_face(right: np.ndarray, left: np.ndarray, mouth: np.ndarray, unit: float, size: int) -> np.ndarray:
+    """Pixel weights of mean 1 with hills on both eyes and the mouth; `unit` is the distance of the eyes."""
+    widths = np.array([[0.22, 0.15], [0.22, 0.15], [0.38, 0.28]]) * unit
+    weight = 1 + np.float32(5) * bump(np.stack([right, left, mouth]), widths, size)
+    return (weight / weight.mean()).astype(np.float32)
+
+
+class Colours:
+    """One random look for both frames of a pair: gamma, gain and shift per channel."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.gain = rng.uniform(0.75, 1.25, 3) * rng.uniform(0.8, 1.15)
+        self.shift = rng.uniform(-20, 20, 3)
+        self.table = np.clip(255 * (np.arange(256) / 255) ** rng.uniform(0.75, 1.3), 0, 255).astype(np.float32)
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        return np.clip(self.table[picture] * self.gain + self.shift, 0, 255)
 
 
 class RealClips:
@@ -101,9 +183,7 @@ class RealClips:
         side = MARGIN * max(w, h) * rng.uniform(0.85, 1.2)
         centre = np.array([x + w / 2, y + h / 2 - RAISE * max(w, h)]) + rng.normal(0, 0.05, 2) * side
         mirror = rng.random() < 0.5
-        gain, shift = rng.uniform(0.75, 1.25, 3) * rng.uniform(0.8, 1.15), rng.uniform(-20, 20, 3)
-        gamma = rng.uniform(0.75, 1.3)
-        table = np.clip(255 * (np.arange(256) / 255) ** gamma, 0, 255).astype(np.float32)
+        look = Colours(rng)
         keyed = clip["alpha"].size and rng.random() < 0.75
         wall = backdrop(rng, size + 32) if keyed else None
         amount = 0.0 if rng.random() < 0.3 else rng.uniform(0, 1)
@@ -120,7 +200,7 @@ class RealClips:
             picture = cv2.warpAffine(
                 clip["frames"][index], matrix, (size, size), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
             )
-            picture = np.clip(table[picture] * gain + shift, 0, 255)
+            picture = look(picture)
             if wall is not None:
                 cover = cv2.warpAffine(
                     clip["alpha"][index], matrix, (size, size), borderMode=cv2.BORDER_REPLICATE
@@ -129,36 +209,90 @@ class RealClips:
                 picture = picture * (cover / 255) + wall[oy : oy + size, ox : ox + size] * (1 - cover / 255)
             out.append(picture)
             raw.append((index, matrix))
-        emphasis = self._emphasis(clip, raw, size)
+        index, matrix = raw[1]
+        points = clip["points"][index] @ matrix[:, :2].T + matrix[:, 2]
+        if mirror:
+            points = points[[1, 0, 2, 4, 3]]
+        anchors, weights = np.zeros((len(ANCHORS), 2), np.float32), np.zeros(len(ANCHORS), np.float32)
+        anchors[2:5] = (points[2:5] + 0.5) / size * 2 - 1  # a detector's nose and corners of the mouth, trusted less
+        weights[2:5] = 0.3
         planes = [np.moveaxis(p.astype(np.float32) / 255, 2, 0) for p in out]
-        return {"source": planes[0], "driving": planes[1], "emphasis": emphasis[None]}
+        return {
+            "source": planes[0],
+            "driving": planes[1],
+            "emphasis": self._emphasis(clip, raw, points, size)[None],
+            "flow": np.zeros((64, 64, 2), np.float32),
+            "visible": np.zeros((64, 64), np.float32),
+            "true": np.zeros((), np.float32),
+            "anchors": anchors,
+            "anchor_weights": weights,
+        }
 
     @staticmethod
-    def _emphasis(clip: dict[str, np.ndarray], raw: list[tuple[int, np.ndarray]], size: int) -> np.ndarray:
+    def _emphasis(
+        clip: dict[str, np.ndarray], raw: list[tuple[int, np.ndarray]], points: np.ndarray, size: int
+    ) -> np.ndarray:
         (first, _), (second, matrix) = raw
         change = np.abs(clip["frames"][first].astype(np.int16) - clip["frames"][second]).mean(axis=2)
         change = np.clip(cv2.GaussianBlur(change.astype(np.float32), (0, 0), 2) / 20, 0, 1)
         change = cv2.warpAffine(change, matrix, (size, size))
-        points = clip["points"][second] @ matrix[:, :2].T + matrix[:, 2]
-        unit = np.linalg.norm(points[0] - points[1])
-        where = np.stack([points[0], points[1], (points[3] + points[4]) / 2])
-        face = bump(where, np.array([[0.22, 0.15], [0.22, 0.15], [0.38, 0.28]]) * unit, size)
-        weight = 1 + 2 * change + np.float32(5) * face
+        unit = float(np.linalg.norm(points[0] - points[1]))
+        weight = 2 * change + bump_face(points[0], points[1], (points[3] + points[4]) / 2, unit, size)
         return (weight / weight.mean()).astype(np.float32)
 
 
 class RenderedHeads:
-    """Pairs from rendered clips with the true flow and occlusion, see `stillmotion render heads`."""
+    """Pairs from rendered clips with the true flow, occlusion and landmarks (`stillmotion render heads`).
+
+    The folder is listed anew now and then, so that rendering can go on beside the training.
+    """
 
     def __init__(self, folder: Path) -> None:
-        from stillmotion.data.worlds.store import open_clip
+        self.folder = folder
+        self.cache: dict[int, tuple[np.ndarray, ClipTruth]] = {}
+        self.indices: list[int] = []
+        self.listed = 0.0
 
-        self.open = open_clip
-        self.files = sorted(folder.glob("*.mp4"))
-        self.cache: dict[Path, object] = {}
+    def _clip(self, rng: np.random.Generator) -> tuple[np.ndarray, ClipTruth]:
+        if time.monotonic() - self.listed > 60 or not self.indices:
+            self.indices, self.listed = list_clips(self.folder), time.monotonic()
+        index = self.indices[rng.integers(len(self.indices))]
+        if index not in self.cache:
+            self.cache[index] = read_clip(self.folder, index)
+        return self.cache[index]
 
     def sample(self, rng: np.random.Generator, size: int) -> dict[str, np.ndarray]:
-        raise SystemExit("rendered heads are not wired yet")
+        """As `RealClips.sample`, with `flow (64, 64, 2)`, `visible (64, 64)` in {0, 1}."""
+        frames, truth = self._clip(rng)
+        source, driving = (int(i) for i in rng.integers(0, len(frames), 2))
+        flow = truth.flow(driving, source)
+        grid, visible = flow.grid.copy(), flow.occlusion.copy()
+        points, seen = truth.landmarks[driving].copy(), truth.landmarks_visible[driving].copy()
+        planes = []
+        look = Colours(rng)
+        mirror = rng.random() < 0.5
+        for index in (source, driving):
+            picture = cv2.resize(frames[index], (size, size), interpolation=cv2.INTER_AREA)
+            picture = look(picture[:, ::-1] if mirror else picture)
+            planes.append(np.ascontiguousarray(np.moveaxis(picture, 2, 0), np.float32) / 255)
+        if mirror:
+            grid, visible = grid[:, ::-1] * np.float32([-1, 1]), visible[:, ::-1]
+            points = points[MIRRORED] * np.float32([-1, 1])
+            seen = seen[MIRRORED]
+        pixels = (points + 1) / 2 * size
+        eyes = pixels[36:42].mean(0), pixels[42:48].mean(0)
+        emphasis = bump_face(*eyes, pixels[48:].mean(0), max(np.linalg.norm(eyes[0] - eyes[1]), 0.15 * size), size)
+        anchors, weights = anchored(points, seen)
+        return {
+            "source": planes[0],
+            "driving": planes[1],
+            "emphasis": emphasis[None],
+            "flow": np.ascontiguousarray(grid, np.float32),
+            "visible": np.ascontiguousarray(visible, np.float32),
+            "true": np.ones((), np.float32),
+            "anchors": anchors,
+            "anchor_weights": weights,
+        }
 
 
 class Loader:
@@ -176,8 +310,8 @@ class Loader:
         rng = np.random.default_rng(seed)
         shares = np.array([share for _, share in self.worlds])
         while not self.stopped.is_set():
-            world = self.worlds[rng.choice(len(shares), p=shares / shares.sum())][0]
-            samples = [world.sample(rng, self.size) for _ in range(self.batch)]
+            picks = rng.choice(len(shares), self.batch, p=shares / shares.sum())
+            samples = [self.worlds[pick][0].sample(rng, self.size) for pick in picks]
             item = {k: torch.from_numpy(np.stack([s[k] for s in samples])) for k in samples[0]}
             while not self.stopped.is_set():
                 try:
@@ -195,19 +329,22 @@ class Loader:
 
 def set_input_size(networks: dict[str, nn.Module], config: FirstOrderConfig, size: int) -> None:
     """Keep the motion networks at their own 64 pixels, whatever the picture's size."""
-    networks["kp_detector"].down.stride = round(size * config.keypoints.scale * 256 / config.size / 64)
+    networks["kp_detector"].down.stride = round(size / (config.size * config.keypoints.scale))
     networks["generator"].dense_motion_network.down.stride = networks["kp_detector"].down.stride
 
 
-def truth_losses(outputs: dict[str, Tensor], item: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Supervision by the rendered truth: flow where the source shows the point, and occlusion everywhere."""
-    seen = item["visible"]
+def truth_losses(outputs: dict[str, Tensor], item: dict[str, Tensor], flow_weight: float) -> dict[str, Tensor]:
+    """Supervision by the rendered truth: flow where the source shows the point, occlusion, and anchors."""
+    seen, true = item["visible"], item["true"]
     gap = (outputs["flow"] - item["flow"]).abs().sum(-1)
-    weight = seen * item["emphasis64"]
-    losses = {"true_flow": 5 * (gap * weight).sum() / weight.sum().clamp(min=1)}
-    if "occlusion" in outputs:
-        losses["true_occlusion"] = 0.2 * nn.functional.binary_cross_entropy(outputs["occlusion"][:, 0], seen)
-    return losses
+    weight = seen * nn.functional.adaptive_avg_pool2d(item["emphasis"], seen.shape[1:])[:, 0]
+    entropy = nn.functional.binary_cross_entropy(outputs["occlusion"][:, 0], seen, reduction="none")
+    anchors = (outputs["driving_value"][:, : len(ANCHORS)] - item["anchors"]).abs().sum(-1)
+    return {
+        "true_flow": flow_weight * (gap * weight).sum() / weight.sum().clamp(min=1),
+        "true_occlusion": 0.3 * (entropy.mean(dim=(1, 2)) * true).sum() / true.sum().clamp(min=1),
+        "anchors": 10 * (anchors * item["anchor_weights"]).mean(),
+    }
 
 
 def sheet(item: dict[str, Tensor], outputs: dict[str, Tensor], path: Path) -> None:
@@ -218,7 +355,10 @@ def sheet(item: dict[str, Tensor], outputs: dict[str, Tensor], path: Path) -> No
         columns = [item["source"][i], item["driving"][i]]
         columns += [outputs["deformed"][i], outputs["keep"][i].expand(3, -1, -1), outputs["generated"][i]]
         columns += [outputs["prediction"][i]]
-        cells = [np.ascontiguousarray((np.moveaxis(c.detach().numpy(), 0, 2) * 255).clip(0, 255).astype(np.uint8)) for c in columns]
+        cells = [
+            np.ascontiguousarray((np.moveaxis(c.detach().numpy(), 0, 2) * 255).clip(0, 255).astype(np.uint8))
+            for c in columns
+        ]
         for cell, name in ((cells[0], "source_value"), (cells[1], "driving_value")):
             for j, (x, y) in enumerate(outputs[name][i].detach().numpy()):
                 colour = tuple(int(v) for v in cv2.cvtColor(np.uint8([[[j * 17, 255, 255]]]), cv2.COLOR_HSV2RGB)[0, 0])
@@ -246,6 +386,7 @@ def main() -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     torch.set_num_threads(2)
+    cv2.setNumThreads(1)
     config = compact_256()
     networks = build(config)
     networks.pop("discriminator")
@@ -299,16 +440,24 @@ def main() -> None:
         batch = {64: 24, 128: 16, 256: 8}[size]
         scales = {64: (1.0, 0.5), 128: (1.0, 0.5), 256: (1.0, 0.5, 0.25)}[size]
         loader = Loader(worlds, batch=batch, size=size, seed=args.seed + 1000 * state["steps"])
-        weights = replace(config.training.weights, perceptual=(2.0,) * 7, pixel=40.0, equivariance_value=5.0, equivariance_jacobian=2.0)
         sums: dict[str, float] = {}
         last = time.monotonic()
         clock = last
         while state["minutes"] < end and not stop.is_set():
             item = loader.next()
             share = state["minutes"] / total
-            rate = args.rate * min(1.0, state["steps"] / 100 + 0.01) * (0.5 * (1 + np.cos(np.pi * min(share, 1))) * 0.95 + 0.05)
+            rate = (
+                args.rate
+                * min(1.0, state["steps"] / 100 + 0.01)
+                * (0.5 * (1 + np.cos(np.pi * min(share, 1))) * 0.95 + 0.05)
+            )
             for group in optimiser.param_groups:
                 group["lr"] = rate
+            # The equivariance pass costs a fifth of a step: every third step, three times the weight.
+            turn = dict.fromkeys(("equivariance_value", "equivariance_jacobian"), 0.0)
+            if state["steps"] % 3 == 0:
+                turn = {"equivariance_value": 15.0, "equivariance_jacobian": 6.0}
+            weights = replace(config.training.weights, perceptual=(2.0,) * 7, pixel=40.0, **turn)
             losses, outputs = generator_losses(
                 networks,
                 item["source"],
@@ -322,8 +471,7 @@ def main() -> None:
             )
             # The warp itself must explain the picture: without this the generator paints and the flow idles.
             losses["deformed"] = 10 * ((outputs["deformed"] - item["driving"]).abs() * item["emphasis"]).mean()
-            if "flow" in item:
-                losses |= truth_losses(outputs, item)
+            losses |= truth_losses(outputs, item, 20.0)
             loss = sum(losses.values())
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters, 20.0)
@@ -333,7 +481,9 @@ def main() -> None:
             decay = min(0.998, (1 + state["steps"]) / (10 + state["steps"]))
             with torch.no_grad():
                 for name, network in networks.items():
-                    for ours, theirs in zip(average[name].state_dict().values(), network.state_dict().values(), strict=True):
+                    for ours, theirs in zip(
+                        average[name].state_dict().values(), network.state_dict().values(), strict=True
+                    ):
                         if ours.dtype.is_floating_point:
                             ours.lerp_(theirs, 1 - decay)
             now = time.monotonic()
@@ -345,14 +495,23 @@ def main() -> None:
             still = (item["source"] - item["driving"]).abs().mean()
             mouth = ((outputs["prediction"] - item["driving"]).abs() * item["emphasis"]).mean()
             still_mouth = ((item["source"] - item["driving"]).abs() * item["emphasis"]).mean()
-            figures = {k: float(v) for k, v in losses.items()}
-            figures |= {"l1": float(plain), "copy": float(still), "l1_weighted": float(mouth), "copy_weighted": float(still_mouth)}
+            figures = {k: float(v.detach()) for k, v in losses.items()}
+            figures |= {
+                "l1": float(plain.detach()),
+                "copy": float(still),
+                "l1_weighted": float(mouth.detach()),
+                "copy_weighted": float(still_mouth),
+            }
             for k, v in figures.items():
                 sums[k] = sums.get(k, 0.0) + v
             if state["steps"] % 50 == 0:
                 line = " ".join(f"{k} {v / 50:.4f}" for k, v in sums.items())
                 rate_seen = 50 * batch / (now - last)
-                print(f"{size} step {state['steps']} min {state['minutes']:.1f} {rate_seen:.1f}/s {line}", file=log, flush=True)
+                print(
+                    f"{size} step {state['steps']} min {state['minutes']:.1f} {rate_seen:.1f}/s {line}",
+                    file=log,
+                    flush=True,
+                )
                 sums, last = {}, now
             if state["steps"] % 200 == 0:
                 sheet(item, outputs, args.output / f"sheet-{state['steps']:06d}.png")
