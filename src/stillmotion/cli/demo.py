@@ -24,7 +24,11 @@ class Command(Loading):
     """File to write."""
 
     def run(self) -> None:
-        """Animate, report, and print the `animate` line that does the same."""
+        """Animate, report, and print the `animate` line that does the same.
+
+        Raises:
+            MotionError: The package was built without its example motion.
+        """
         from stillmotion.animate import animate
 
         if not DRIVING.is_file():

@@ -46,7 +46,7 @@ def show_report(report: Report, *, as_json: bool) -> None:
     if as_json:
         print(report.to_json())
         return
-    sound = "" if report.audio == "none" else f", sound {report.audio}"
+    sound = "" if report.audio.startswith("none") else f", sound {report.audio}"
     print(
         f"wrote {report.output}: {report.frames} frames at {float(report.fps):g} fps{sound} "
         f"({report.seconds:.1f} s, {report.speed:.1f} frames a second, {report.weights} in {report.engine})"

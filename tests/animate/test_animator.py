@@ -1,0 +1,137 @@
+"""Animator: frame by frame, nothing but arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stillmotion
+from stillmotion import Animator, ConfigError, ImageError
+from stillmotion.prepare.smooth import OneEuro
+from tests.scene import Scene, make_frame
+
+SIZE = (32, 32)
+
+
+@pytest.fixture(scope="module")
+def method(tiny_bundle: Path) -> stillmotion.Method:
+    return stillmotion.load(tiny_bundle)
+
+
+@pytest.fixture(scope="module")
+def driving() -> list[np.ndarray]:
+    return [make_frame(index, size=SIZE) for index in range(4)]
+
+
+@pytest.fixture(scope="module")
+def source() -> np.ndarray:
+    return make_frame(7, size=SIZE)
+
+
+def test_step_equals_the_modules_called_by_hand(method, source, driving) -> None:
+    animator = Animator(method, source)
+    ours = [animator.step(frame) for frame in driving]
+    state = method.encode([source])
+    motions = method.read(np.stack(driving))
+    rest = method.source_motion(state)
+    by_hand = [method.render(state, [stillmotion.transfer(rest, m, motions[0])]).frames[0] for m in motions]
+    for a, b in zip(ours, by_hand, strict=True):
+        assert a.dtype == np.uint8
+        assert a.shape == (*SIZE, 3)
+        np.testing.assert_array_equal(a, b)
+
+
+def test_animate_is_step_after_step_and_lazy(method, source, driving) -> None:
+    asked = []
+
+    def frames() -> Iterator[np.ndarray]:
+        for index, frame in enumerate(driving):
+            asked.append(index)
+            yield frame
+
+    running = Animator(method, source).animate(frames())
+    first = next(running)
+    assert asked == [0]
+    stepped = Animator(method, source)
+    np.testing.assert_array_equal(first, stepped.step(driving[0]))
+    for a, b in zip(running, driving[1:], strict=True):
+        np.testing.assert_array_equal(a, stepped.step(b))
+
+
+def test_the_first_frame_of_relative_motion_is_the_source_at_rest(method, source, driving) -> None:
+    animator = Animator(method, source)
+    rest = animator.transfer(animator.read(driving[0]))
+    np.testing.assert_array_equal(rest.value, animator.source.value)
+    np.testing.assert_array_equal(rest.jacobian, animator.source.jacobian)
+    np.testing.assert_array_equal(animator.reference.value, method.read(driving[0][None])[0].value)
+
+
+def test_absolute_motion_is_the_drivers_own(method, source, driving) -> None:
+    animator = Animator(method, source, mode="absolute")
+    motion = animator.read(driving[2])
+    np.testing.assert_array_equal(animator.transfer(motion).value, motion.value)
+
+
+def test_a_given_reference_and_scale_are_obeyed(method, source, driving) -> None:
+    reference, motion = method.read(np.stack(driving[2:]))
+    animator = Animator(method, source, reference=reference, scale=0.5)
+    got = animator.transfer(motion)
+    np.testing.assert_allclose(got.value - animator.source.value, (motion.value - reference.value) * 0.5, atol=1e-6)
+    assert animator.reference is reference
+
+
+def test_frames_do_not_depend_on_their_neighbours(method, source, driving) -> None:
+    reference = method.read(driving[0][None])[0]
+    forwards = list(Animator(method, source, reference=reference).animate(driving))
+    backwards = list(Animator(method, source, reference=reference).animate(driving[::-1]))
+    for a, b in zip(forwards, backwards[::-1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_smoothing_uses_the_times_of_the_video(method, source, driving) -> None:
+    class Slow:
+        size, fps, length = SIZE, Fraction(5), 4
+
+        def __enter__(self): return self  # noqa: E704
+
+        def __exit__(self, *_): ...  # noqa: E704
+
+        def __iter__(self): return iter(driving)  # noqa: E704
+
+        def timed(self):
+            return ((Fraction(index, 5), frame) for index, frame in enumerate(driving))
+
+    slow = list(Animator(method, source, smooth=OneEuro()).animate(Slow()))
+    fast = list(Animator(method, source, smooth=OneEuro()).animate(driving))
+    raw = list(Animator(method, source).animate(driving))
+    np.testing.assert_array_equal(slow[0], fast[0])
+    assert np.abs(fast[3].astype(int) - raw[3]).max() > 0
+    assert np.abs(fast[3].astype(int) - slow[3]).max() > 0
+
+
+def test_other_sizes_are_cropped_in_the_middle_not_squeezed(method, driving) -> None:
+    wide = np.zeros((32, 64, 3), np.uint8)
+    wide[:, 16:48] = make_frame(7, size=SIZE)
+    np.testing.assert_array_equal(
+        Animator(method, wide).step(driving[0]), Animator(method, wide[:, 16:48]).step(driving[0])
+    )
+
+
+def test_modes_and_frames_are_checked(method, source) -> None:
+    with pytest.raises(ConfigError, match="no motion transfer called 'relativ'") as caught:
+        Animator(method, source, mode="relativ")
+    assert caught.value.hint == "did you mean 'relative'?"
+    with pytest.raises(ImageError, match=r"source must be uint8 \(height, width, 3\) RGB, not float64"):
+        Animator(method, source / 255)
+    with pytest.raises(ImageError, match="driving frame must be uint8"):
+        Animator(method, source).step(source[..., 0])
+
+
+def test_a_video_can_drive(method, source, scene: Scene) -> None:
+    with stillmotion.open_video(scene.clip) as video:
+        frames = list(Animator(method, source).animate(video))
+    assert len(frames) == len(scene.frames)
