@@ -26,7 +26,6 @@ _LIMITED_RANGE = 1
 _QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _FINE_CLOCK = 90_000
 _LARGEST_CLOCK = 2**30
-_SOUND_LEAD = Fraction(1)
 
 
 class EncodedClip:
@@ -96,7 +95,8 @@ class EncodedClip:
         picture.time_base = self._base
         self._container.mux(self._stream.encode(picture))
         if self._sound is not None:
-            self._sound.advance(tick * self._base + _SOUND_LEAD)
+            # No further than the pictures: the clip may end here (Ctrl-C), and sound with it.
+            self._sound.advance(self.end)
 
     def finish(self, *, is_cut: bool) -> None:
         """Flush the encoder, write the rest of the sound and the container's index.
@@ -150,9 +150,9 @@ class EncodedClip:
 def _codec(suffix: str, *, crf: int | None, preset: str) -> tuple[str, dict[str, str]]:
     if suffix != ".webm":
         return "libx264", {"crf": str(18 if crf is None else crf), "preset": preset}
-    speed = "6" if preset in ("ultrafast", "superfast", "veryfast", "faster") else "2"
-    quality = {"crf": str(28 if crf is None else crf), "b": "0", "deadline": "good", "cpu-used": speed}
-    return "libvpx-vp9", {**quality, "row-mt": "1"}
+    is_quick = preset in ("ultrafast", "superfast", "veryfast", "faster")
+    pace = {"deadline": "realtime", "cpu-used": "7"} if is_quick else {"deadline": "good", "cpu-used": "2"}
+    return "libvpx-vp9", {"crf": str(28 if crf is None else crf), "b": "0", "row-mt": "1", **pace}
 
 
 def _clock(fps: Fraction) -> Fraction:

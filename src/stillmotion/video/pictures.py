@@ -48,6 +48,8 @@ class AnimatedImage(FrameStream):
             for index in range(first, min(first + self.length, first + _SAMPLED)):
                 if not _seek(image, index):
                     break
+                if image.format == "WEBP":
+                    self._decode(image)  # Pillow learns a WebP frame's duration by decoding it
                 durations[_duration(image)] += 1
         self.fps = fps or (Fraction(1000, durations.most_common(1)[0][0]) if self.length > 1 else DEFAULT_RATE)
         self.size = self._first_size()

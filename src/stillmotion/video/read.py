@@ -177,8 +177,10 @@ class VideoFile(FrameStream):
         with open_container(self.path) as container:
             stream = self._stream(container)
             stream.thread_type = "AUTO"
+            # AVI stores no presentation times: those that appear are guesses in decoding order.
+            is_avi = container.format.name == "avi"
             for decoded in self._decode(container, stream):
-                stamp = decoded.pts if decoded.pts is not None else decoded.dts
+                stamp = decoded.dts if decoded.pts is None or is_avi else decoded.pts
                 base = decoded.time_base or stream.time_base
                 time = clock.at(None if stamp is None or base is None else stamp * base)
                 if painter is None:

@@ -15,6 +15,7 @@ COARSE_TICK = Fraction(1, 1000)
 """Matroska, WebM and FLV count milliseconds, so they cannot say 1001/30000 of a second."""
 
 _LONGEST_GAP = Fraction(600)
+_TRUSTED_REPEATS = 3
 _FAMILIAR = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 90, 100, 120, 240)]
 _FAMILIAR += [Fraction(n * 1000, 1001) for n in (24, 30, 48, 60, 120, 240)]
 
@@ -77,7 +78,8 @@ class Clock:
 
     def _after(self, last: Fraction, stamp: Fraction | None) -> Fraction:
         time = last + self._period if stamp is None else self._on_grid(stamp - self._origin)
-        if time < last - 2 * self._period or time > last + _LONGEST_GAP:
+        is_back = time < last - 2 * self._period and self._repeats < _TRUSTED_REPEATS
+        if is_back or time > last + _LONGEST_GAP:
             self._origin += time - (last + self._period)
             time = last + self._period
         if time > last:
@@ -85,10 +87,10 @@ class Clock:
             self._ceiling = time + self._period
             return time
         self._repeats += 1
-        # After three repeats in a row the stamps say nothing any more: count frames instead.
+        # After some repeats in a row the stamps say nothing any more: count frames instead.
         if self._ceiling <= last:
             self._ceiling = last + self._period
-        return last + (self._ceiling - last) / 2 if self._repeats <= 3 else last + self._period
+        return last + (self._ceiling - last) / 2 if self._repeats <= _TRUSTED_REPEATS else last + self._period
 
     def _on_grid(self, time: Fraction) -> Fraction:
         if self._tick is None:

@@ -111,9 +111,11 @@ class VideoWriter:
         try:
             self._sound = self._open_sound()
             self._clip = self._open_clip()
-        except _FAILURES as error:
+        except BaseException as error:
             self._discard()
-            self._raise_explained(error)
+            if isinstance(error, _FAILURES):
+                self._raise_explained(error)
+            raise
         return self
 
     def write(self, frame: Frame, time: Fraction | None = None) -> None:
@@ -164,11 +166,10 @@ class VideoWriter:
                 check_replaceable(self.path)
                 remove(self.path)
             self.partial.replace(self.path)
-        except _FAILURES as error:
+        except BaseException as error:
             self._discard()
-            self._raise_explained(error)
-        except BaseException:
-            self._discard()
+            if isinstance(error, _FAILURES):
+                self._raise_explained(error)
             raise
 
     def _keep(self) -> None:
@@ -176,8 +177,10 @@ class VideoWriter:
         try:
             self._finish(is_cut=True)
             self.kept = self.partial
-        except _FAILURES:
+        except BaseException as error:
             self._discard()
+            if not isinstance(error, _FAILURES):
+                raise
 
     def _finish(self, *, is_cut: bool) -> None:
         if self._clip is not None:
