@@ -24,7 +24,6 @@ VERBS = {
     "train": "train a preset on a folder of clips",
     "reconstruct": "score weights on test clips",
     "data check": "say what is wrong with a training set before a run does",
-    "render shapes": "render a toy training set of moving shapes",
     "render heads": "render talking heads from rigged avatars",
 }
 """Every verb and what it does; `a b` lives in the module `a_b`."""
@@ -76,8 +75,7 @@ def _dispatch(words: list[str]) -> int:
     module = import_module(f"stillmotion.cli.{verb.replace(' ', '_')}")
     from stillmotion.cli.options import parse
 
-    parse(module.Command, verb=verb, words=words[len(verb.split()) :]).run()
-    return OK
+    return parse(module.Command, verb=verb, words=words[len(verb.split()) :]).run() or OK
 
 
 def overview() -> str:

@@ -19,7 +19,7 @@ Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 class Runnable(Protocol):
     """What a verb's `Command` is."""
 
-    def run(self) -> None: ...
+    def run(self) -> int | None: ...
 
 
 CommandType = TypeVar("CommandType", bound=Runnable)
@@ -53,6 +53,16 @@ class Loading:
     """YuNet file that finds faces; without it, Haar cascades do."""
     json: bool = False
     """Print the report as JSON on stdout."""
+
+
+@dataclass(kw_only=True)
+class Bundling:
+    """How a bundle is stored."""
+
+    keep: Literal["all", "stages", "tensors"] = "all"
+    """Keep all, only the stages (runs without torch), or only the tensors (needs torch)."""
+    half: bool = False
+    """Store numbers as float16: half the size, computed in float32 all the same."""
 
 
 def parse_rate(text: str | None) -> Fraction | None:

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callback]:
-    """A bar on stderr with frames per second and time left; nothing where stderr is no terminal.
+def progress_bar(label: str, *, unit: str = "frames") -> Iterator[Callback]:
+    """A bar on stderr with speed and time left; nothing where stderr is no terminal.
+
+    Args:
+        label: What is being done.
+        unit: What is counted.
 
     Yields:
         What to call after each frame.
@@ -26,15 +30,16 @@ def progress_bar(label: str) -> Iterator[Callback]:
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.fields[frames]} frames · {task.fields[speed]:.1f} fps ·"),
+        TextColumn("{task.completed}/{task.fields[known]} " + unit + "{task.fields[speed]}"),
         TimeRemainingColumn(compact=True),
     )
     console = Console(file=sys.stderr)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(label, total=None, frames="?", speed=0.0)
+        task = bar.add_task(label, total=None, known="?", speed="")
 
         def update(done: int, total: int | None, speed: float) -> None:
-            bar.update(task, completed=done, total=total, frames=total or "?", speed=speed)
+            said = f" · {speed:.1f} a second" if speed else ""
+            bar.update(task, completed=done, total=total, known=total or "?", speed=said)
 
         yield update
 

@@ -1,0 +1,55 @@
+"""`stillmotion render heads AVATARS -o FOLDER`"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from stillmotion.cli.options import Output
+
+
+@dataclass(kw_only=True)
+class Command:
+    """Render talking heads with known motion, to train or measure on.
+
+    Clips that are complete in the folder already are kept, so a stopped run goes on.
+    """
+
+    avatars: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="AVATARS")]
+    """Folder of rigged avatars (GLB), or a pack made of one."""
+    output: Output
+    """Folder for the clips and what is true of them."""
+    clips: int = 100
+    """How many clips."""
+    seed: int = 0
+    """Seed of the whole set."""
+    size: int = 256
+    """Side of the pictures in pixels."""
+    frames: int = 24
+    """Length of a clip in frames."""
+    fps: float = 10.0
+    """Frames a second of the performance."""
+    clean: bool = False
+    """Leave out the flaws of a camera."""
+    workers: int | None = None
+    """Processes (default: one per core)."""
+
+    def run(self) -> None:
+        """Render and say how many."""
+        from stillmotion.data.worlds.heads import render_heads
+
+        done = render_heads(
+            self.avatars,
+            clips=self.clips,
+            output=self.output,
+            seed=self.seed,
+            size=self.size,
+            frames=self.frames,
+            fps=self.fps,
+            clean=self.clean,
+            workers=self.workers,
+        )
+        print(f"rendered {len(done)} clips into {self.output}, {self.clips - len(done)} were there")
