@@ -1,0 +1,263 @@
+"""What every method in the table promises, on every engine. There is no opting out.
+
+A new method adds its bundles to `BUNDLES`; the first test fails until it has.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stillmotion import methods
+from stillmotion.core.errors import EngineError, ImageError, MotionError
+from stillmotion.core.method import Method, State
+from stillmotion.core.motion import Keypoints, transfer
+from stillmotion.runtime.bundle import Bundle
+
+BUNDLES = {"first-order": ("tiny_bundle", "compact_bundle")}
+"""Fixtures with bundles of random weights, by method: at least one, together covering its options."""
+ALL = [(name, bundle) for name, bundles in BUNDLES.items() for bundle in bundles]
+NEEDS = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+
+
+class Counting:
+    """An engine that counts what it is asked for."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.name = engine.name
+        self.max_batch = engine.max_batch
+        self.calls: Counter[str] = Counter()
+
+    def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+        self.calls[stage] += 1
+        out: dict[str, np.ndarray] = self.engine.run(stage, **arrays)
+        return out
+
+
+def load(bundle: Path, engine: Any = "openvino") -> Any:
+    if importlib.util.find_spec(NEEDS[engine]) is None:
+        pytest.skip(f"{NEEDS[engine]} is not installed")
+    device = "cpu" if engine == "torch" else None
+    return methods.load(bundle, engine=engine, device=device, threads=1)
+
+
+@pytest.fixture(params=ALL, ids=[f"{name}-{bundle}" for name, bundle in ALL])
+def bundle(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.getfixturevalue(request.param[1])
+    return path
+
+
+@pytest.fixture(params=list(NEEDS))
+def method(request: pytest.FixtureRequest, bundle: Path) -> Any:
+    return load(bundle, request.param)
+
+
+def pictures(method: Method, count: int, seed: int = 0) -> np.ndarray:
+    """Smooth random frames of the method's size."""
+    rng = np.random.default_rng(seed)
+    height, width = method.spec.size
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    waves = rng.uniform(2, 9, (count, 3, 2))
+    phase = rng.uniform(0, 6, (count, 3, 1, 1))
+    planes = 0.5 + 0.5 * np.sin(waves[..., 0, None, None] * x + waves[..., 1, None, None] * y + phase)
+    return np.ascontiguousarray(np.moveaxis(planes * 255, 1, 3).astype(np.uint8))
+
+
+def encoded(method: Method) -> tuple[State, list[Keypoints]]:
+    frames = pictures(method, 4)
+    return method.encode([frames[0]]), method.read(frames[1:])
+
+
+def test_every_method_of_the_table_is_here() -> None:
+    assert set(BUNDLES) == set(methods.names())
+    assert all(BUNDLES.values())
+
+
+def test_the_class_is_where_the_table_says(bundle: Path) -> None:
+    card = Bundle.open(bundle).card
+    kind = methods.method_class(card.method)
+    loaded = load(bundle)
+    assert type(loaded) is kind
+    assert loaded.spec.name == card.method
+    assert loaded.spec.weights == card.name
+    assert loaded.spec.convention == card.convention
+    assert (loaded.spec.crop, loaded.spec.margin) == (card.crop.kind, card.crop.margin)
+    assert loaded.spec.checksum == card.fingerprint != ""
+
+
+def test_shapes_and_ranges(method: Any) -> None:
+    state, motions = encoded(method)
+    assert all(isinstance(array, np.ndarray) for array in state.values())
+    source = method.source_motion(state)
+    for motion in [source, *motions]:
+        assert isinstance(motion, Keypoints)
+        assert motion.value.shape == source.value.shape
+        assert np.abs(motion.value).max() <= 1
+    out = method.render(state, motions)
+    assert out.planes.dtype == np.float32
+    assert out.planes.shape == (3, 3, *method.spec.size)
+    assert 0 <= out.planes.min() <= out.planes.max() <= 1
+    assert out.frames.dtype == np.uint8
+    assert out.frames.shape == (3, *method.spec.size, 3)
+    assert len(out.flows) == 3
+    for flow in out.flows:
+        assert flow.convention == method.spec.convention
+        if flow.occlusion is not None:
+            assert 0 <= flow.occlusion.min() <= flow.occlusion.max() <= 1
+
+
+def test_the_motion_matters(method: Any) -> None:
+    state, motions = encoded(method)
+    frames = method.render(state, motions).planes
+    assert np.abs(frames[0] - frames[1]).max() > 1e-3
+
+
+def test_the_same_twice_is_the_same_to_the_bit(method: Any) -> None:
+    (state, motions), (again, motions_again) = encoded(method), encoded(method)
+    for name, array in state.items():
+        np.testing.assert_array_equal(array, again[name])
+    for one, two in zip(motions, motions_again, strict=True):
+        np.testing.assert_array_equal(one.value, two.value)
+    first, second = method.render(state, motions), method.render(again, motions_again)
+    np.testing.assert_array_equal(first.planes, second.planes)
+
+
+def test_a_batch_is_its_frames_one_by_one(method: Any) -> None:
+    frames = pictures(method, 4)
+    state = method.encode([frames[0]])
+    motions = method.read(frames)
+    whole = method.render(state, motions)
+    for i, frame in enumerate(frames):
+        (alone,) = method.read(frame[None])
+        np.testing.assert_allclose(alone.value, motions[i].value, atol=1e-5)
+        np.testing.assert_allclose(method.render(state, [motions[i]]).planes[0], whole.planes[i], atol=1e-5)
+    np.testing.assert_allclose(method.source_motion(state).value, motions[0].value, atol=1e-5)
+
+
+def test_nothing_is_asked_for_nothing(method: Any) -> None:
+    state, _ = encoded(method)
+    assert method.read(np.zeros((0, *method.spec.size, 3), np.uint8)) == []
+    out = method.render(state, [])
+    assert out.planes.shape == (0, 3, *method.spec.size)
+    assert out.flows == ()
+
+
+def test_the_order_of_frames_does_not_matter(method: Any) -> None:
+    state, motions = encoded(method)
+    forth, back = method.render(state, motions).planes, method.render(state, motions[::-1]).planes
+    np.testing.assert_allclose(forth, back[::-1], atol=1e-5)
+
+
+def test_the_source_is_encoded_once(bundle: Path) -> None:
+    method = load(bundle)
+    method.engine = Counting(method.engine)
+    state, motions = encoded(method)
+    before = method.engine.calls["encode"]
+    method.render(state, motions)
+    method.render(state, motions)
+    method.source_motion(state)
+    assert before == method.engine.calls["encode"] == 1
+
+
+def test_encoding_leaves_the_state_alone(method: Any) -> None:
+    state, motions = encoded(method)
+    kept = {name: array.copy() for name, array in state.items()}
+    method.render(state, motions)
+    method.encode([pictures(method, 1, seed=9)[0]])
+    for name, array in kept.items():
+        np.testing.assert_array_equal(array, state[name])
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_every_engine_gives_the_same_frames(bundle: Path, engine: str) -> None:
+    one, two = load(bundle), load(bundle, engine)
+    assert one.spec == two.spec
+    (state, motions), (other, others) = encoded(one), encoded(two)
+    for a, b in zip(motions, others, strict=True):
+        np.testing.assert_allclose(a.value, b.value, atol=1e-4)
+    np.testing.assert_allclose(one.render(state, motions).planes, two.render(other, motions).planes, atol=1e-4)
+
+
+def test_transfer_modes(bundle: Path) -> None:
+    method = load(bundle)
+    state, motions = encoded(method)
+    source = method.source_motion(state)
+    for mode in method.spec.modes:
+        moved = [transfer(source, m, motions[0], mode=mode) for m in motions]
+        assert np.isfinite(method.render(state, moved).planes).all()
+    with pytest.raises(MotionError, match="unknown transfer mode 'sideways'"):
+        transfer(source, motions[0], motions[1], mode="sideways")  # type: ignore[arg-type]
+
+
+def test_the_rest_pose_is_the_source_itself(bundle: Path) -> None:
+    method = load(bundle)
+    state, motions = encoded(method)
+    source = method.source_motion(state)
+    rest = transfer(source, motions[0], motions[0], mode="relative")
+    np.testing.assert_array_equal(method.render(state, [rest]).planes, method.render(state, [source]).planes)
+
+
+def test_wrong_frames_are_refused(bundle: Path) -> None:
+    method = load(bundle)
+    height, width = method.spec.size
+    frame = np.zeros((height, width, 3), np.uint8)
+    with pytest.raises(ImageError, match=f"source is {width}×{height * 2} pixels; .* wants {width}×{height}"):
+        method.encode([np.zeros((height * 2, width, 3), np.uint8)])
+    with pytest.raises(ImageError, match="source must be uint8"):
+        method.encode([frame.astype(np.float32)])
+    with pytest.raises(ImageError, match="not 0"):
+        method.encode([])
+    with pytest.raises(ImageError, match=f"not {method.spec.max_sources + 1}"):
+        method.encode([frame] * (method.spec.max_sources + 1))
+    with pytest.raises(ImageError, match=r"read takes a batch \(n, height, width, 3\)"):
+        method.read(frame)
+    with pytest.raises(ImageError, match="frame is 8×8 pixels"):
+        method.read(np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_wrong_motion_is_refused(bundle: Path) -> None:
+    method = load(bundle)
+    state, motions = encoded(method)
+    count = len(motions[0].value)
+    with pytest.raises(MotionError, match=f"takes {count} keypoints, not {count + 1} keypoints") as caught:
+        method.render(state, [Keypoints(np.zeros((count + 1, 2)))])
+    assert caught.value.hint == "read the motion with the same weights"
+    stripped = Keypoints(motions[0].value, None if motions[0].jacobian is not None else np.zeros((count, 2, 2)))
+    with pytest.raises(MotionError, match="Jacobians, but the motion comes"):
+        method.render(state, [stripped])
+
+
+def test_a_network_that_returns_nan_says_so(bundle: Path) -> None:
+    method = load(bundle)
+    state, motions = encoded(method)
+
+    class Broken(Counting):
+        def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
+            return {k: np.full_like(v, np.nan) for k, v in super().run(stage, **arrays).items()}
+
+    method.engine = Broken(method.engine)
+    for call in (
+        lambda: method.read(pictures(method, 1)),
+        lambda: method.encode([pictures(method, 1)[0]]),
+        lambda: method.render(state, motions),
+    ):
+        with pytest.raises(EngineError, match="the network returned NaN or infinity") as caught:
+            call()
+        assert "may be damaged" in caught.value.hint
+
+
+def test_saved_and_loaded_again_it_is_the_same(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="saving weights needs torch")
+    opened = Bundle.open(bundle)
+    weights = methods.method_weights(opened.card.method)
+    config = opened.config(methods.method_class(opened.card.method).config_type)
+    again = weights.save_bundle(weights.open_networks(opened), config, tmp_path / "again", keep="tensors")
+    reopened = Bundle.open(again)
+    assert reopened.card.fingerprint == opened.card.fingerprint
+    assert reopened.config(type(config)) == config
