@@ -1,1 +1,1 @@
-"""."""
+"""Metrics, the reconstruction protocol, and its tables."""
