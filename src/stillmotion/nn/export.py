@@ -12,15 +12,19 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stillmotion.core.errors import MissingExtraError
 
+if TYPE_CHECKING:
+    import onnx
+
 OPSET = 20
 """First ONNX version whose GridSample both runtimes read as torch means it."""
-_HALF_FROM = 1024
 
 
 @contextmanager
@@ -48,6 +52,7 @@ def export_stage(
     path: Path,
     *,
     half: bool = False,
+    half_from: int = 1024,
 ) -> None:
     """Write one stage as an ONNX graph with the shapes of its example inputs.
 
@@ -57,6 +62,7 @@ def export_stage(
         outputs: Names of what it returns, in order.
         path: Where to write.
         half: Store large tensors as float16 behind a cast; computing stays float32.
+        half_from: What is large, in elements.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -84,19 +90,18 @@ def export_stage(
     assert program is not None
     graph = program.model_proto
     if half:
-        _store_half(graph)
+        _store_half(graph, half_from)
     onnx.save(graph, str(path))
 
 
-def _store_half(proto: object) -> None:
+def _store_half(proto: onnx.ModelProto, smallest: int) -> None:
     """Replace each large float32 initialiser by a float16 one and a cast back."""
-    import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
-    graph = proto.graph  # type: ignore[attr-defined]
+    graph = proto.graph
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or np.prod(tensor.dims) < _HALF_FROM:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2 or np.prod(tensor.dims) < smallest:
             continue
         name = tensor.name
         small = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}_half")

@@ -17,13 +17,13 @@ def shipped() -> list[str]:
     return sorted(card.parent.name for card in FOLDER.glob("*/model.json"))
 
 
-def find(name: str = DEFAULT) -> Path:
-    """Folder of a shipped bundle.
+def find(name: str | None = None) -> Path:
+    """Folder of a shipped bundle; None is `DEFAULT`.
 
     Raises:
         WeightsError: None of that name ships.
     """
-    names = shipped()
+    name, names = name or DEFAULT, shipped()
     if name in names:
         return FOLDER / name
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -294,7 +294,7 @@ class Generator(nn.Module):
         return motion | self.inpaint(source, features, motion)
 
 
-def _normalised(convolution: nn.Conv2d, spectral: bool) -> nn.Conv2d:
+def _normalised(convolution: nn.Conv2d, spectral: bool) -> nn.Module:
     return nn.utils.parametrizations.spectral_norm(convolution) if spectral else convolution
 
 
