@@ -96,11 +96,13 @@ def test_smoothing_uses_the_times_of_the_video(method, source, driving) -> None:
     class Slow:
         size, fps, length = SIZE, Fraction(5), 4
 
-        def __enter__(self): return self  # noqa: E704
+        def __enter__(self):
+            return self
 
-        def __exit__(self, *_): ...  # noqa: E704
+        def __exit__(self, *_): ...
 
-        def __iter__(self): return iter(driving)  # noqa: E704
+        def __iter__(self):
+            return iter(driving)
 
         def timed(self):
             return ((Fraction(index, 5), frame) for index, frame in enumerate(driving))

@@ -74,7 +74,9 @@ def test_it_keeps_rate_and_times(tmp_path: Path, tiny_bundle: Path, scene: Scene
 
 def test_other_weights_refuse_it(tmp_path: Path, tiny_bundle: Path, compact_bundle: Path, scene: Scene) -> None:
     read_motion(scene.clip, tmp_path / "m.safetensors", weights=tiny_bundle)
-    with pytest.raises(MotionError, match=r"was read by the weights tiny \(first-order\), not by tiny-compact") as caught:
+    with pytest.raises(
+        MotionError, match=r"was read by the weights tiny \(first-order\), not by tiny-compact"
+    ) as caught:
         animate(scene.picture, tmp_path / "m.safetensors", tmp_path / "out.mp4", weights=compact_bundle)
     assert "stillmotion read" in caught.value.hint
     assert not (tmp_path / "out.mp4").exists()

@@ -29,7 +29,9 @@ def test_importing_the_package_costs_numpy_only() -> None:
 
 
 def test_help_imports_neither_numpy_nor_tyro() -> None:
-    code = "import json, sys; from stillmotion.cli import main; main(['--help']); print(json.dumps(sorted(sys.modules)))"
+    code = (
+        "import json, sys; from stillmotion.cli import main; main(['--help']); print(json.dumps(sorted(sys.modules)))"
+    )
     loaded = {name.partition(".")[0] for name in json.loads(run(code).splitlines()[-1])}
     assert not loaded & {*HEAVY, "numpy"}
 

@@ -24,9 +24,7 @@ def test_all_is_sorted_and_complete() -> None:
 
 def test_type_checkers_see_the_same_names() -> None:
     block = next(node for node in tree("").body if isinstance(node, ast.If))
-    seen = {
-        alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
-    }
+    seen = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert seen == stillmotion._HOME
 
 
