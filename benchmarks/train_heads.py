@@ -1,10 +1,11 @@
 """Train the compact weights that ship: real clips, rendered heads, a growing picture size.
 
     python benchmarks/train_heads.py --clips CLIPS --face-model YUNET.onnx --features SQUEEZENET.npz \
-        --schedule 64:20,128:30,256:60 -o RUN
+        --schedule 64:12,128:40,local:40 -o RUN
 
-`--schedule` is a list of SIZE:MINUTES; the motion networks always see 64×64 pixels, so the small
-sizes are cheap lessons in motion and the last one teaches the generator. Everything is resumable:
+`--schedule` is a list of PHASE:MINUTES. A number is a picture size, everything trained together; the
+motion networks always see 64×64 pixels, so the small sizes are cheap lessons in motion. `local`
+freezes the motion and trains the generator on windows of full-size frames. Everything is resumable:
 the same command goes on where the run stopped. Hold clips out with `--hold-out`.
 
 What a pair is made of (see `RealClips`): two frames of one clip, each seen through its own small
@@ -31,10 +32,11 @@ from torch import Tensor, nn
 
 from stillmotion.data.worlds.store import list_clips, read_clip
 from stillmotion.data.worlds.truth import ClipTruth
-from stillmotion.methods.firstorder.config import FirstOrderConfig, compact_256
-from stillmotion.methods.firstorder.losses import generator_losses
+from stillmotion.methods.firstorder.config import FirstOrderConfig, LossWeights, compact_256
+from stillmotion.methods.firstorder.losses import generator_losses, mean_difference, perceptual
 from stillmotion.methods.firstorder.weights import build
-from stillmotion.nn.features import load_features
+from stillmotion.nn.features import FeatureNetwork, load_features
+from stillmotion.nn.geometry import resize_grid, warp
 from stillmotion.prepare.crop import RAISE
 from stillmotion.prepare.faces import YuNet, main_face
 from stillmotion.video.read import open_video
@@ -333,6 +335,45 @@ def set_input_size(networks: dict[str, nn.Module], config: FirstOrderConfig, siz
     networks["generator"].dense_motion_network.down.stride = networks["kp_detector"].down.stride
 
 
+def crop_outputs(
+    networks: dict[str, nn.Module], item: dict[str, Tensor], rng: np.random.Generator, side: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Generator on a window of the frame, with frozen motion: the last phase is a local job.
+
+    Returns:
+        The outputs as of `generator_losses`, and the item cut to the window.
+    """
+    generator, detector = networks["generator"], networks["kp_detector"]
+    source, driving = item["source"], item["driving"]
+    with torch.no_grad():
+        source_value, source_jacobian = detector(source)
+        value, jacobian = detector(driving)
+        small = generator.dense_motion_network.down(source)
+        motion = generator.dense_motion_network(small, source_value, value, source_jacobian, jacobian)
+    features, _ = generator.encode(source)
+    ratio = source.shape[-1] // motion["flow"].shape[1]
+    most = (source.shape[-1] - side) // ratio
+    # Windows lean towards the middle, where the face is.
+    y, x = (int(np.clip(rng.normal(most / 2, most / 4), 0, most)) for _ in range(2))
+    step = side // ratio
+    convention, padding = generator.convention, generator.padding
+    near = slice(y, y + step), slice(x, x + step)
+    far = slice(y * ratio, y * ratio + side), slice(x * ratio, x * ratio + side)
+    hidden = warp(features, motion["flow"][:, *near], convention=convention, padding=padding)
+    hidden = hidden * motion["occlusion"][:, :, *near]
+    for block in (*generator.bottleneck.values(), *generator.up_blocks):
+        hidden = block(hidden)
+    full = resize_grid(motion["flow"], *source.shape[2:], convention=convention)
+    deformed = warp(source, full[:, *far], convention=convention, padding=padding)
+    planes = torch.sigmoid(generator.final(torch.cat([hidden, deformed], dim=1)))
+    generated, keep = planes[:, :3], planes[:, 3:]
+    blended = keep * deformed + (1 - keep) * generated
+    window = {name: item[name][:, :, *far] for name in ("source", "driving", "emphasis")}
+    outputs = {"prediction": blended, "generated": generated, "keep": keep, "deformed": deformed}
+    shown = {"source_value": source_value, "driving_value": value, "occlusion": motion["occlusion"][:, :, *near]}
+    return outputs | shown, window
+
+
 def truth_losses(outputs: dict[str, Tensor], item: dict[str, Tensor], flow_weight: float) -> dict[str, Tensor]:
     """Supervision by the rendered truth: flow where the source shows the point, occlusion, and anchors."""
     seen, true = item["visible"], item["true"]
@@ -345,6 +386,19 @@ def truth_losses(outputs: dict[str, Tensor], item: dict[str, Tensor], flow_weigh
         "true_occlusion": 0.3 * (entropy.mean(dim=(1, 2)) * true).sum() / true.sum().clamp(min=1),
         "anchors": 10 * (anchors * item["anchor_weights"]).mean(),
     }
+
+
+def local_losses(
+    outputs: dict[str, Tensor],
+    item: dict[str, Tensor],
+    features: FeatureNetwork,
+    weights: LossWeights,
+    scales: tuple[float, ...],
+) -> dict[str, Tensor]:
+    """Perceptual and pixel terms of a window."""
+    prediction, driving, emphasis = outputs["prediction"], item["driving"], item["emphasis"]
+    seen = perceptual(features, prediction, driving, scales=scales, weights=weights.perceptual, emphasis=emphasis)
+    return {"perceptual": seen, "pixel": weights.pixel * mean_difference(prediction, driving, emphasis)}
 
 
 def sheet(item: dict[str, Tensor], outputs: dict[str, Tensor], path: Path) -> None:
@@ -377,7 +431,7 @@ def main() -> None:
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--rendered", type=Path)
     parser.add_argument("--rendered-share", type=float, default=0.5)
-    parser.add_argument("--schedule", default="64:20,128:30,256:60")
+    parser.add_argument("--schedule", default="64:12,128:40,local:40")
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights (.pt of this script) to start from")
@@ -430,15 +484,21 @@ def main() -> None:
     if args.rendered:
         worlds.append((RenderedHeads(args.rendered), args.rendered_share))
     log = (args.output / "log.txt").open("a")
-    phases = [(int(a), float(b)) for a, b in (part.split(":") for part in args.schedule.split(","))]
+    phases = [(a, float(b)) for a, b in (part.split(":") for part in args.schedule.split(","))]
     total, end = sum(minutes for _, minutes in phases), 0.0
-    for size, minutes in phases:
+    rng = np.random.default_rng(args.seed + 7)
+    for phase, minutes in phases:
+        local = phase == "local"
+        size = config.size if local else int(phase)
         end += minutes
         if state["minutes"] >= end or stop.is_set():
             continue
         set_input_size(networks, config, size)
-        batch = {64: 24, 128: 16, 256: 8}[size]
-        scales = {64: (1.0, 0.5), 128: (1.0, 0.5), 256: (1.0, 0.5, 0.25)}[size]
+        batch = 12 if local else {64: 24, 128: 16, 256: 8}[size]
+        scales = (1.0, 0.5) if size < 256 or local else (1.0, 0.5, 0.25)
+        if local:  # batch statistics of frozen motion must not move either
+            networks["kp_detector"].eval()
+            networks["generator"].dense_motion_network.eval()
         loader = Loader(worlds, batch=batch, size=size, seed=args.seed + 1000 * state["steps"])
         sums: dict[str, float] = {}
         last = time.monotonic()
@@ -458,20 +518,24 @@ def main() -> None:
             if state["steps"] % 3 == 0:
                 turn = {"equivariance_value": 15.0, "equivariance_jacobian": 6.0}
             weights = replace(config.training.weights, perceptual=(2.0,) * 7, pixel=40.0, **turn)
-            losses, outputs = generator_losses(
-                networks,
-                item["source"],
-                item["driving"],
-                weights=weights,
-                scales=scales,
-                transform=config.training.transform,
-                convention=config.convention,
-                features=features,
-                emphasis=item["emphasis"],
-            )
+            if local:
+                outputs, item = crop_outputs(networks, item, rng, 128)
+                losses = local_losses(outputs, item, features, weights, scales)
+            else:
+                losses, outputs = generator_losses(
+                    networks,
+                    item["source"],
+                    item["driving"],
+                    weights=weights,
+                    scales=scales,
+                    transform=config.training.transform,
+                    convention=config.convention,
+                    features=features,
+                    emphasis=item["emphasis"],
+                )
+                losses |= truth_losses(outputs, item, 20.0)
             # The warp itself must explain the picture: without this the generator paints and the flow idles.
             losses["deformed"] = 10 * ((outputs["deformed"] - item["driving"]).abs() * item["emphasis"]).mean()
-            losses |= truth_losses(outputs, item, 20.0)
             loss = sum(losses.values())
             loss.backward()
             norm = nn.utils.clip_grad_norm_(parameters, 20.0)
