@@ -1,0 +1,75 @@
+"""Tile layout: `(t, t, n, h/t, w/t, c)`, where fast convolutions are a few additions and one matrix product.
+
+The first two axes are the place inside a tile, so that every plane `x[i, j]` is a matrix with a
+row per tile, and the neighbours a tile needs are other planes, shifted by one tile at its border.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Combine = Callable[[list[Tensor]], list[Tensor]]
+"""A fixed linear map along one axis, written as additions: planes in, planes out."""
+
+
+def to_tiles(x: Tensor, side: int) -> Tensor:
+    """`(n, c, h, w)` to `(side, side, n, h/side, w/side, c)`; the sides must divide.
+
+    Channels go last in a step of their own: a runtime turns that into nothing.
+    """
+    n, c, h, w = x.shape
+    split = x.permute(0, 2, 3, 1).reshape(n, h // side, side, w // side, side, c)
+    return split.permute(2, 4, 0, 1, 3, 5)
+
+
+def from_tiles(x: Tensor) -> Tensor:
+    """Inverse of `to_tiles`."""
+    side, _, n, rows, columns, c = x.shape
+    plain = x.permute(2, 3, 0, 4, 1, 5).reshape(n, rows * side, columns * side, c)
+    return plain.permute(0, 3, 1, 2)
+
+
+def padded_to(x: Tensor, side: int) -> Tensor:
+    """`x (n, c, h, w)` with zeros below and to the right, so that `side` divides its size."""
+    below, right = -x.shape[2] % side, -x.shape[3] % side
+    return F.pad(x, (0, right, 0, below)) if below or right else x
+
+
+def _with_neighbours(planes: list[Tensor], *, axis: int) -> list[Tensor]:
+    """One plane before the first and one after the last, from the tiles beside; zeros beyond the border."""
+    count = planes[0].shape[axis]
+    before, after = [0, 0] * -axis, [0, 0] * -axis
+    before[-2], after[-1] = 1, 1
+    first = F.pad(planes[-1].narrow(axis, 0, count - 1), before)
+    last = F.pad(planes[0].narrow(axis, 1, count - 1), after)
+    return [first, *planes, last]
+
+
+def tile_product(x: Tensor, weight: Tensor, *, spread: Combine, gather: Combine) -> Tensor:
+    """A convolution with taps at most one tile away, as products of whole planes.
+
+    Args:
+        x: `(t, t, n, rows, columns, c)`.
+        weight: `(k · k, c, c')`, one matrix per product.
+        spread: `t + 2` planes (a halo of one on each side) to the k factors along one axis.
+        gather: k products to the planes of the result along one axis.
+
+    Returns:
+        `(t', t', n, rows, columns, c')`.
+
+    Source: Lavin and Gray 2016 for the scheme; the layout is ours.
+    """
+    n, rows, columns, c = x.shape[2:]
+    factors = []
+    for line in spread(_with_neighbours(list(x.unbind(0)), axis=-3)):
+        factors += spread(_with_neighbours(list(line.unbind(0)), axis=-2))
+    k = math.isqrt(weight.shape[0])
+    products = torch.stack(factors).reshape(k * k, n * rows * columns, c) @ weight
+    products = products.reshape(k, k, n, rows, columns, weight.shape[2])
+    lines = gather(list(products.unbind(0)))
+    return torch.stack([torch.stack(gather(list(line.unbind(0)))) for line in lines])
