@@ -109,8 +109,8 @@ class Run:
         self.record: Record | None = None
         features = None if options.features is None else load_features(options.features)
         check_weights(active_weights(config), has_features=features is not None)
-        setup.check_output(options)
         self.dataset, self.held_out = setup.open_data(config, options)
+        setup.check_output(options)
         self.fabric = setup.make_fabric(options)
         self.fabric.launch()
         world = self.fabric.world_size
@@ -124,6 +124,8 @@ class Run:
         self.step = self._place()
         self.losses: dict[str, float] = {}
         self.scores: dict[str, float] = {}
+        self._window: list[dict[str, Tensor]] = []
+        self._saved = self._logged = time.monotonic()
         self._start_record(features)
 
     def _set_up(self, step: GeneratorStep) -> None:
@@ -186,8 +188,6 @@ class Run:
     def go(self) -> Result:
         """Train until the end, a budget or a signal; save; export."""
         stop_at = min(self.last_step, self.options.max_steps or self.last_step)
-        self._window: list[dict[str, Tensor]] = []
-        self._saved, self._logged = time.monotonic(), time.monotonic()
         with (
             Stopper(minutes=self._minutes_left()) as stopper,
             Bar(self.step, stop_at, show=self.fabric.is_global_zero) as bar,
