@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stillmotion.animate import Animator, animate, read_motion
+    from stillmotion.animate import animate
+    from stillmotion.animator import Animator
     from stillmotion.core.errors import (
         ConfigError,
         CropError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from stillmotion.core.motion import Keypoints, Landmarks, Latent, Motion, pose_distance, transfer
     from stillmotion.methods import load
     from stillmotion.motionfile import MotionClip
+    from stillmotion.recording import read_motion
     from stillmotion.report import Report
     from stillmotion.video.image import read_image, write_image
     from stillmotion.video.read import open_video
@@ -89,7 +91,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "animate": "Animator animate read_motion",
+    "animate": "animate",
+    "animator": "Animator",
     "core.errors": "ConfigError CropError DataError EngineError ImageError MissingExtraError MotionError "
     "NoFaceError OutputError StillmotionError VideoError WeightsError",
     "core.flow": "Flow make_grid warp",
@@ -98,6 +101,7 @@ _HOMES = {
     "core.motion": "Keypoints Landmarks Latent Motion pose_distance transfer",
     "methods": "load",
     "motionfile": "MotionClip",
+    "recording": "read_motion",
     "report": "Report",
     "video.image": "read_image write_image",
     "video.read": "open_video",

@@ -12,6 +12,7 @@ from stillmotion.core.frame import Frame, Video, check_frame
 from stillmotion.core.method import Method, Rendering
 from stillmotion.core.motion import Keypoints, Mode, movement_scale, transfer
 from stillmotion.prepare.crop import whole_crop
+from stillmotion.prepare.reference import mismatch_warning, pose_mismatch
 from stillmotion.prepare.smooth import OneEuro
 
 FRAME_SECONDS = 1 / 25
@@ -111,6 +112,17 @@ class Animator:
     def render(self, motion: Keypoints) -> Rendering:
         """The source performing a transferred motion: one frame with its flow."""
         return self.method.render(self._state, [motion])
+
+    def mismatch(self) -> tuple[float | None, tuple[str, ...]]:
+        """How far the reference's pose is from the source's, and a warning where that matters.
+
+        Returns:
+            The number (0 is the same pose; None before the first frame), and at most one line.
+        """
+        if self.reference is None:
+            return None, ()
+        warning = mismatch_warning(self.source, self.reference) if self._mode == "relative" else None
+        return pose_mismatch(self.source, self.reference), (warning,) if warning else ()
 
     def _fit(self, frame: Frame, *, name: str) -> Frame:
         size = self.method.spec.size

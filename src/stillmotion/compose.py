@@ -8,7 +8,7 @@ from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import MethodSpec, Rendering
 from stillmotion.core.motion import Keypoints
-from stillmotion.prepare.crop import Crop
+from stillmotion.inputs import SourcePicture
 from stillmotion.prepare.paste import Paster
 from stillmotion.prepare.resize import resize_frame, side_by_side
 from stillmotion.prepare.show import draw_flow, draw_keypoints, draw_occlusion
@@ -21,8 +21,7 @@ class Composer:
     """Makes the frame that is written from what the method rendered.
 
     Args:
-        picture: The full source picture, `uint8 (h, w, 3)`.
-        crop: The crop of it that was animated.
+        still: The full source picture and the crop of it that is animated.
         spec: Of the method.
         paste_back: Set the animated crop back into the full picture.
         side_by_side: Put the source, and the driving frame where there is one, to the left.
@@ -39,8 +38,7 @@ class Composer:
 
     def __init__(
         self,
-        picture: Frame,
-        crop: Crop,
+        still: SourcePicture,
         spec: MethodSpec,
         *,
         paste_back: bool = False,
@@ -51,8 +49,8 @@ class Composer:
         if show is not None and show not in get_args(Show):
             raise ConfigError(f"cannot show {show!r}", hint=f"use one of {', '.join(get_args(Show))}", seen=show)
         self._spec, self._show = spec, show
-        self._paster = Paster(picture, crop, size=spec.size) if paste_back else None
-        source = picture if paste_back else crop.apply(picture, spec.size)
+        self._paster = Paster(still.picture, still.crop, size=spec.size) if paste_back else None
+        source = still.picture if paste_back else still.frame
         self._height = source.shape[0]
         self._left = [source] if side_by_side else []
         self._has_driving = side_by_side and has_driving

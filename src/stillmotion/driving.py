@@ -15,8 +15,9 @@ from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method
 from stillmotion.core.motion import Keypoints
+from stillmotion.inputs import CropChoice, crop_request
 from stillmotion.motionfile import MotionClip, is_motion_file
-from stillmotion.prepare.crop import Crop, CropRequest, crop_driving
+from stillmotion.prepare.crop import Crop, crop_driving
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.prepare.reference import find_reference
 from stillmotion.video.read import open_video
@@ -190,7 +191,7 @@ def open_driving(
     driving: str | os.PathLike[str] | MotionClip,
     method: Method,
     *,
-    crop: CropRequest = "auto",
+    crop: CropChoice = "auto",
     detector: FaceDetector | None = None,
     fps: Rate | None = None,
     has_pictures: bool = False,
@@ -216,7 +217,7 @@ def open_driving(
         yield Recorded(clip)
         return
     with open_video(driving, fps=fps) as video:
-        chosen = crop_driving(video, method.spec, request=crop, detector=detector)
+        chosen = crop_driving(video, method.spec, request=crop_request(crop), detector=detector)
         yield Filmed(video, method, crop=chosen, has_pictures=has_pictures)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from stillmotion.core.errors import VideoError
+from stillmotion.core.method import Method
 from stillmotion.driving import Driving, Moment
 from stillmotion.video.write import VideoWriter
 
@@ -26,12 +27,25 @@ class Meter:
     def __init__(self, progress: Progress | None = None) -> None:
         self.done = 0
         self.seconds = 0.0
+        self._made = perf_counter()
         self._progress = progress
 
     @property
     def speed(self) -> float:
         """Frames per second so far; 0 before the first."""
         return self.done / self.seconds if self.seconds else 0.0
+
+    def facts(self, method: Method, driving: Driving) -> dict[str, Any]:
+        """What every report says: who ran, on what, how fast. Its `seconds` count from when the meter was made."""
+        return {
+            "fps": driving.fps,
+            "crop_driving": driving.crop,
+            "seconds": perf_counter() - self._made,
+            "speed": self.speed,
+            "method": method.spec.name,
+            "weights": method.spec.weights,
+            "engine": method.engine.name,
+        }
 
     def watch(self, driving: Driving) -> Iterator[Moment]:
         """The moments of a driving; each counts when the next is asked for, its work then being done.

@@ -1,4 +1,4 @@
-"""What an animation did: a record for people (the CLI) and programs (`--json`)."""
+"""What a run did: a record for people (the CLI) and programs (`--json`)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """The account of one run of `animate` or `read_motion`.
 
     Attributes:
         output: File that was written.
         frames: Number of frames in it.
-        size: Its `(h, w)` in pixels; None for a motion file.
         fps: Its nominal frame rate, frames per second.
+        size: `(h, w)` of its frames in pixels; None for a motion file.
         seconds: Wall-clock time of the run, loading included.
         speed: Frames per second of the loop alone, reading and writing included.
         method: Name of the method.
@@ -33,17 +33,17 @@ class Report:
 
     output: str
     frames: int
-    size: tuple[int, int] | None
     fps: Fraction
+    size: tuple[int, int] | None = None
     seconds: float
     speed: float
     method: str
     weights: str
     engine: str
-    motion: str
-    reference: int
-    mismatch: float | None
-    crop_source: str
+    motion: str = ""
+    reference: int = 0
+    mismatch: float | None = None
+    crop_source: str = ""
     crop_driving: str
     audio: str
     warnings: tuple[str, ...] = ()

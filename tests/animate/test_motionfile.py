@@ -10,9 +10,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from stillmotion import Keypoints, MotionError, OutputError, load
-from stillmotion.animate import animate, read_motion
+from stillmotion.animate import animate
 from stillmotion.core.method import MethodSpec
 from stillmotion.motionfile import MotionClip
+from stillmotion.recording import read_motion
 from tests.scene import NTSC, Scene, pictures
 
 SPEC = MethodSpec("first-order", "toy", (32, 32), "keypoints", ("relative",), 1, "centers", checksum="abc")

@@ -110,7 +110,7 @@ def _explain(error: BaseException) -> int:
     """Say what went wrong in one line and what to do in another; bugs keep their traceback."""
     if isinstance(error, KeyboardInterrupt):
         notes = getattr(error, "__notes__", [])
-        _say("stopped", notes[0] if notes else "nothing was written")
+        _say("stopped", notes[0] if notes else "no file was left half-written")
         return STOPPED
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in {*EXTRAS, *_TRAIN}:
         name = (error.name or "").split(".")[0]

@@ -1,0 +1,95 @@
+"""What a run is given: the source picture with its crop, and an output that must not be an input."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from stillmotion.core.errors import OutputError
+from stillmotion.core.frame import Frame, check_frame
+from stillmotion.core.method import MethodSpec
+from stillmotion.prepare.crop import Crop, CropRequest, crop_source, parse_crop
+from stillmotion.prepare.faces import FaceDetector, default_detector
+from stillmotion.video.image import Source, read_image
+from stillmotion.video.target import check_folder, output_error
+
+File: TypeAlias = str | Path
+CropChoice: TypeAlias = CropRequest | str
+"""A crop as people write it, `auto`, `none` or `x,y,w,h`, or as a `Crop`."""
+
+
+@dataclass(frozen=True, eq=False)
+class SourcePicture:
+    """The full source picture and the part of it that is animated.
+
+    Attributes:
+        picture: `uint8 (h, w, 3)`, upright.
+        crop: The part that is animated.
+        frame: That part, `uint8` of the method's size.
+    """
+
+    picture: Frame
+    crop: Crop
+    frame: Frame
+
+
+def open_source(
+    source: Source | Frame, spec: MethodSpec, *, crop: CropChoice = "auto", detector: FaceDetector | None = None
+) -> SourcePicture:
+    """Read a source picture and cut out what the method animates.
+
+    Args:
+        source: Path, bytes, Pillow image or frame `uint8 (h, w, 3)`.
+        spec: Of the method.
+        crop: What to cut out.
+        detector: Finds faces for `auto`; None takes the default one where one is needed.
+
+    Raises:
+        ImageError: The picture cannot be used.
+        CropError: The crop does not fit, or no face was found.
+    """
+    picture = check_frame(source, name="source") if isinstance(source, np.ndarray) else read_image(source)
+    chosen = crop_source(picture, spec, request=crop_request(crop), detector=detector)
+    return SourcePicture(picture, chosen, chosen.apply(picture, spec.size))
+
+
+def crop_request(crop: CropChoice) -> CropRequest:
+    """A crop choice as `prepare.crop` takes it.
+
+    Raises:
+        CropError: The text is neither `auto`, `none` nor `x,y,w,h`.
+    """
+    return crop if isinstance(crop, Crop) else parse_crop(crop)
+
+
+def face_detector(model: File | None) -> FaceDetector | None:
+    """The detector of a named YuNet file; None leaves the choice to whoever needs one.
+
+    Raises:
+        WeightsError: The file cannot be used.
+    """
+    return default_detector(model) if model is not None else None
+
+
+def check_output(output: File, *inputs: object) -> None:
+    """Refuse early, before anything slow is done, what cannot be written or must not be.
+
+    Args:
+        output: File to write.
+        *inputs: What is read; only paths can be in the way.
+
+    Raises:
+        OutputError: The folder is missing or locked, or the output is one of the inputs.
+    """
+    path = Path(output)
+    check_folder(path)
+    if not os.access(path.parent, os.W_OK):
+        raise output_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), path)
+    for given in inputs:
+        if isinstance(given, str | Path) and path.exists() and Path(given).exists() and path.samefile(given):
+            raise OutputError(f"{path} is an input and would be overwritten", hint="choose another output name")

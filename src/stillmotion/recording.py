@@ -1,0 +1,59 @@
+"""The story's first half alone: a driving becomes motion, motion becomes a motion file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stillmotion.core.method import Method
+from stillmotion.driving import Rate, open_driving
+from stillmotion.inputs import CropChoice, File, check_output, face_detector
+from stillmotion.meter import Meter, Progress
+from stillmotion.methods import EngineName, load
+from stillmotion.motionfile import check_motion_name
+from stillmotion.report import Report
+
+
+def read_motion(
+    driving: File,
+    output: File,
+    *,
+    weights: File | None = None,
+    engine: EngineName = "auto",
+    device: str | None = None,
+    method: Method | None = None,
+    crop: CropChoice = "auto",
+    face_model: File | None = None,
+    fps: Rate | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Save the motion of a clip as numbers: a motion file drives as the clip does, bit for bit.
+
+    Args:
+        driving: Clip, animated picture or folder of frames.
+        output: Motion file to write, `.safetensors`; only the same weights can use it.
+        weights: See `animate`, and there `engine`, `device`, `method`, `face_model` and `fps`.
+        engine: See `animate`.
+        device: See `animate`.
+        method: See `animate`.
+        crop: `crop_driving` of `animate`.
+        face_model: See `animate`.
+        fps: See `animate`.
+        progress: See `animate`.
+
+    Raises:
+        StillmotionError: Some input or output cannot be used; see the subclasses.
+    """
+    check_motion_name(Path(output))
+    check_output(output, driving)
+    meter, detector = Meter(progress), face_detector(face_model)
+    method = method or load(weights, engine=engine, device=device)
+    with open_driving(driving, method, crop=crop, detector=detector, fps=fps) as driven:
+        clip = driven.record(meter.watch(driven))
+        clip.save(output)
+        return Report(
+            **meter.facts(method, driven),
+            output=str(output),
+            frames=len(clip),
+            audio="none: a motion file holds no sound" if driven.sound else "none",
+            warnings=driven.warnings,
+        )
