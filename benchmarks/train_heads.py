@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import queue
 import signal
 import threading
@@ -384,7 +385,7 @@ def truth_losses(outputs: dict[str, Tensor], item: dict[str, Tensor], flow_weigh
     return {
         "true_flow": flow_weight * (gap * weight).sum() / weight.sum().clamp(min=1),
         "true_occlusion": 0.3 * (entropy.mean(dim=(1, 2)) * true).sum() / true.sum().clamp(min=1),
-        "anchors": 10 * (anchors * item["anchor_weights"]).mean(),
+        "anchors": 50 * (anchors * item["anchor_weights"]).mean(),
     }
 
 
@@ -432,7 +433,7 @@ def main() -> None:
     parser.add_argument("--rendered", type=Path)
     parser.add_argument("--rendered-share", type=float, default=0.5)
     parser.add_argument("--schedule", default="64:12,128:40,local:40")
-    parser.add_argument("--rate", type=float, default=5e-4)
+    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights (.pt of this script) to start from")
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -509,7 +510,7 @@ def main() -> None:
             rate = (
                 args.rate
                 * min(1.0, state["steps"] / 100 + 0.01)
-                * (0.5 * (1 + np.cos(np.pi * min(share, 1))) * 0.95 + 0.05)
+                * (0.5 * (1 + math.cos(math.pi * min(share, 1))) * 0.95 + 0.05)
             )
             for group in optimiser.param_groups:
                 group["lr"] = rate
@@ -517,7 +518,7 @@ def main() -> None:
             turn = dict.fromkeys(("equivariance_value", "equivariance_jacobian"), 0.0)
             if state["steps"] % 3 == 0:
                 turn = {"equivariance_value": 15.0, "equivariance_jacobian": 6.0}
-            weights = replace(config.training.weights, perceptual=(2.0,) * 7, pixel=40.0, **turn)
+            weights = replace(config.training.weights, perceptual=(1.5 if local else 0.5,) * 7, pixel=40.0, **turn)
             if local:
                 outputs, item = crop_outputs(networks, item, rng, 128)
                 losses = local_losses(outputs, item, features, weights, scales)
@@ -533,7 +534,7 @@ def main() -> None:
                     features=features,
                     emphasis=item["emphasis"],
                 )
-                losses |= truth_losses(outputs, item, 20.0)
+                losses |= truth_losses(outputs, item, 60.0)
             # The warp itself must explain the picture: without this the generator paints and the flow idles.
             losses["deformed"] = 10 * ((outputs["deformed"] - item["driving"]).abs() * item["emphasis"]).mean()
             loss = sum(losses.values())
