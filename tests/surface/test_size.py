@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from statistics import median
 
-import pytest
-
 from tests.sources import code_lines, functions, modules
 
+LONGEST_FILE, LONGEST_NETWORK = 400, 500
 LONGEST_FUNCTION = 80
 MEDIAN_FUNCTION = 12
 
 
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_files_are_short(name: str) -> None:
-    limit = 500 if name.endswith("network") else 400
-    assert len(modules()[name].read_text(encoding="utf-8").splitlines()) <= limit
-
-
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_functions_are_short(name: str) -> None:
-    long = {path: code_lines(node) for path, node in functions(name) if code_lines(node) > LONGEST_FUNCTION}
+def test_files_are_short() -> None:
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    long = {
+        n: count for n, count in lines.items() if count > (LONGEST_NETWORK if n.endswith("network") else LONGEST_FILE)
+    }
     assert not long
 
 
-def test_the_usual_function_is_very_short() -> None:
-    assert median(code_lines(node) for name in modules() for _, node in functions(name)) <= MEDIAN_FUNCTION
+def test_functions_are_short() -> None:
+    sizes = {f"{name}.{path}": code_lines(node) for name in modules() for path, node in functions(name)}
+    assert not {path: count for path, count in sizes.items() if count > LONGEST_FUNCTION}
+    assert median(sizes.values()) <= MEDIAN_FUNCTION
