@@ -96,6 +96,15 @@ def test_every_error_is_explained() -> None:
     assert explained == known
 
 
+def test_every_preset_is_on_the_page_of_its_method() -> None:
+    from stillmotion.methods import names
+    from stillmotion.methods.firstorder.config import PRESETS
+
+    assert [page.stem for page in sorted((ROOT / "docs" / "methods").glob("*.md"))] == names()
+    text = (ROOT / "docs" / "methods" / "first-order.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([\w-]+-\d+)` \|", text, re.MULTILINE)) == set(PRESETS)
+
+
 def test_ci_runs_the_second_command_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = [line for line in readme.splitlines() if line.startswith("python3 -m venv .venv-test ")]
