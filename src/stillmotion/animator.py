@@ -10,7 +10,7 @@ import numpy as np
 from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame, Video, check_frame
 from stillmotion.core.method import Method, Rendering
-from stillmotion.core.motion import Keypoints, Mode, movement_scale, transfer
+from stillmotion.core.motion import Keypoints, Mode, transfer
 from stillmotion.prepare.crop import whole_crop
 from stillmotion.prepare.reference import mismatch_warning, pose_mismatch
 from stillmotion.prepare.smooth import OneEuro
@@ -38,7 +38,7 @@ class Animator:
 
     Attributes:
         source: Motion of the source itself.
-        reference: Motion taken as rest pose; None until the first frame.
+        reference: Motion taken as rest pose; None until the first frame. May be set at any time.
     """
 
     def __init__(
@@ -105,8 +105,6 @@ class Animator:
             self.reference = motion
         if self._smooth is not None:
             motion = self._smooth.filter(motion, self._time)
-        if self._scale is None:
-            self._scale = movement_scale(self.source, self.reference)
         return transfer(self.source, motion, self.reference, mode=self._mode, scale=self._scale)
 
     def render(self, motion: Keypoints) -> Rendering:

@@ -84,6 +84,14 @@ def test_a_given_reference_and_scale_are_obeyed(method, source, driving) -> None
     assert animator.reference is reference
 
 
+def test_the_reference_can_be_set_anew(method, source, driving) -> None:
+    animator = Animator(method, source)
+    animator.step(driving[0])
+    animator.reference = method.read(driving[3][None])[0]
+    again = animator.transfer(animator.read(driving[3]))
+    np.testing.assert_allclose(again.value, animator.source.value, atol=1e-6)
+
+
 def test_frames_do_not_depend_on_their_neighbours(method, source, driving) -> None:
     reference = method.read(driving[0][None])[0]
     forwards = list(Animator(method, source, reference=reference).animate(driving))
