@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stillmotion.animate import animate
-    from stillmotion.animator import Animator
     from stillmotion.core.errors import (
         ConfigError,
         CropError,
@@ -41,9 +40,10 @@ if TYPE_CHECKING:
     from stillmotion.core.method import Engine, Method, MethodSpec, Rendering
     from stillmotion.core.motion import Keypoints, Landmarks, Latent, Motion, pose_distance, transfer
     from stillmotion.methods import load
-    from stillmotion.motionfile import MotionClip
-    from stillmotion.recording import read_motion
-    from stillmotion.report import Report
+    from stillmotion.session.animator import Animator
+    from stillmotion.session.motionfile import MotionClip
+    from stillmotion.session.recording import read_motion
+    from stillmotion.session.report import Report
     from stillmotion.video.image import read_image, write_image
     from stillmotion.video.read import open_video
     from stillmotion.video.write import VideoWriter
@@ -92,7 +92,6 @@ __all__ = [
 
 _HOMES = {
     "animate": "animate",
-    "animator": "Animator",
     "core.errors": "ConfigError CropError DataError EngineError ImageError MissingExtraError MotionError "
     "NoFaceError OutputError StillmotionError VideoError WeightsError",
     "core.flow": "Flow make_grid warp",
@@ -100,9 +99,10 @@ _HOMES = {
     "core.method": "Engine Method MethodSpec Rendering",
     "core.motion": "Keypoints Landmarks Latent Motion pose_distance transfer",
     "methods": "load",
-    "motionfile": "MotionClip",
-    "recording": "read_motion",
-    "report": "Report",
+    "session.animator": "Animator",
+    "session.motionfile": "MotionClip",
+    "session.recording": "read_motion",
+    "session.report": "Report",
     "video.image": "read_image write_image",
     "video.read": "open_video",
     "video.write": "VideoWriter",

@@ -8,18 +8,18 @@ Frames stream: nothing here ever holds a whole video.
 
 from __future__ import annotations
 
-from stillmotion.animator import Animator
-from stillmotion.compose import Composer, Show
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method
 from stillmotion.core.motion import Mode
-from stillmotion.driving import Rate, ReferenceRequest, choose_reference, open_driving
-from stillmotion.inputs import CropChoice, File, check_output, face_detector, open_source
-from stillmotion.meter import Meter, Progress, noting_what_is_kept
 from stillmotion.methods import EngineName, load
-from stillmotion.motionfile import MotionClip
 from stillmotion.prepare.smooth import OneEuro
-from stillmotion.report import Report
+from stillmotion.session.animator import Animator
+from stillmotion.session.compose import Composer, Show
+from stillmotion.session.driving import Rate, ReferenceRequest, choose_reference, open_driving
+from stillmotion.session.inputs import CropChoice, File, check_output, face_detector, open_source
+from stillmotion.session.meter import Meter, Progress, noting_what_is_kept
+from stillmotion.session.motionfile import MotionClip
+from stillmotion.session.report import Report
 from stillmotion.video.image import Source
 from stillmotion.video.write import VideoWriter
 

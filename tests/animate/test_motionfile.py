@@ -12,8 +12,8 @@ from safetensors.numpy import load_file, save_file
 from stillmotion import Keypoints, MotionError, OutputError, load
 from stillmotion.animate import animate
 from stillmotion.core.method import MethodSpec
-from stillmotion.motionfile import MotionClip
-from stillmotion.recording import read_motion
+from stillmotion.session.motionfile import MotionClip
+from stillmotion.session.recording import read_motion
 from tests.scene import NTSC, Scene, pictures
 
 SPEC = MethodSpec("first-order", "toy", (32, 32), "keypoints", ("relative",), 1, "centers", checksum="abc")

@@ -17,7 +17,7 @@ import stillmotion
 from stillmotion.cli import VERBS, main
 from stillmotion.cli.settings import with_settings
 from stillmotion.methods.firstorder.config import shapes_64
-from stillmotion.motionfile import MotionClip
+from stillmotion.session.motionfile import MotionClip
 from tests.scene import NTSC, Scene, make_frame, pictures, write_clip
 
 

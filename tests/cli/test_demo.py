@@ -10,7 +10,7 @@ from PIL import Image
 
 import stillmotion.weights
 from stillmotion.cli import demo, main
-from stillmotion.motionfile import MotionClip
+from stillmotion.session.motionfile import MotionClip
 from tests.scene import Scene, pictures
 
 SHIPPED = demo.DRIVING.is_file() and stillmotion.weights.DEFAULT in stillmotion.weights.shipped()

@@ -51,7 +51,7 @@ def test_help_of_a_verb_loads_no_runtime(verb: str) -> None:
 def test_the_submodule_animate_does_not_hide_the_function() -> None:
     code = """
     import stillmotion.animate
-    from stillmotion.animator import Animator
+    from stillmotion.session.animator import Animator
     assert callable(stillmotion.animate) and stillmotion.animate.__module__ == "stillmotion.animate"
     assert stillmotion.Animator is Animator
     """

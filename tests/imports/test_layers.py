@@ -9,7 +9,7 @@ import pytest
 
 from tests.sources import imports, modules, ours
 
-STORY = ("animate", "animator", "compose", "driving", "inputs", "meter", "motionfile", "recording", "report")
+STORY = ("animate", "session")
 LAYERS = (
     ("core",),
     ("video", "prepare", "runtime", "nn", "weights"),

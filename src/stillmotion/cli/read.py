@@ -23,7 +23,7 @@ class Command(Loading):
 
     def run(self) -> None:
         """Read and report."""
-        from stillmotion.recording import read_motion
+        from stillmotion.session.recording import read_motion
 
         with progress_bar("reading") as progress:
             report = read_motion(

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from stillmotion.meter import Progress as Callback
-    from stillmotion.report import Report
+    from stillmotion.session.meter import Progress as Callback
+    from stillmotion.session.report import Report
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from stillmotion.core.errors import VideoError
 from stillmotion.core.method import Method
-from stillmotion.driving import Driving, Moment
+from stillmotion.session.driving import Driving, Moment
 from stillmotion.video.write import VideoWriter
 
 Progress: TypeAlias = Callable[[int, int | None, float], object]

@@ -8,10 +8,10 @@ from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import MethodSpec, Rendering
 from stillmotion.core.motion import Keypoints
-from stillmotion.inputs import SourcePicture
 from stillmotion.prepare.paste import Paster
 from stillmotion.prepare.resize import resize_frame, side_by_side
 from stillmotion.prepare.show import draw_flow, draw_keypoints, draw_occlusion
+from stillmotion.session.inputs import SourcePicture
 
 Show: TypeAlias = Literal["keypoints", "flow", "occlusion"]
 """What to show of the method's inner life: marks on the frame, or a map beside it."""

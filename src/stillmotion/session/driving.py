@@ -15,11 +15,11 @@ from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method
 from stillmotion.core.motion import Keypoints
-from stillmotion.inputs import CropChoice, crop_request
-from stillmotion.motionfile import MotionClip, is_motion_file
 from stillmotion.prepare.crop import Crop, crop_driving
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.prepare.reference import find_reference
+from stillmotion.session.inputs import CropChoice, crop_request
+from stillmotion.session.motionfile import MotionClip, is_motion_file
 from stillmotion.video.read import open_video
 from stillmotion.video.stream import FrameStream
 

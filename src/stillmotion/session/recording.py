@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from stillmotion.core.method import Method
-from stillmotion.driving import Rate, open_driving
-from stillmotion.inputs import CropChoice, File, check_output, face_detector
-from stillmotion.meter import Meter, Progress
 from stillmotion.methods import EngineName, load
-from stillmotion.motionfile import check_motion_name
-from stillmotion.report import Report
+from stillmotion.session.driving import Rate, open_driving
+from stillmotion.session.inputs import CropChoice, File, check_output, face_detector
+from stillmotion.session.meter import Meter, Progress
+from stillmotion.session.motionfile import check_motion_name
+from stillmotion.session.report import Report
 
 
 def read_motion(
