@@ -35,11 +35,12 @@ from stillmotion.data.worlds.store import list_clips, read_clip
 from stillmotion.data.worlds.truth import ClipTruth
 from stillmotion.methods.firstorder.config import FirstOrderConfig, LossWeights, compact_256
 from stillmotion.methods.firstorder.losses import generator_losses, mean_difference, perceptual
-from stillmotion.methods.firstorder.weights import build
+from stillmotion.methods.firstorder.weights import build, save_bundle
 from stillmotion.nn.features import FeatureNetwork, load_features
 from stillmotion.nn.geometry import resize_grid, warp
 from stillmotion.prepare.crop import RAISE
 from stillmotion.prepare.faces import YuNet, main_face
+from stillmotion.runtime.bundle import CropContract
 from stillmotion.video.read import open_video
 
 MARGIN = 1.8  # side of the square crop over the longer side of the face box: the crop contract
@@ -402,6 +403,25 @@ def local_losses(
     return {"perceptual": seen, "pixel": weights.pixel * mean_difference(prediction, driving, emphasis)}
 
 
+def ship(
+    networks: dict[str, nn.Module], config: FirstOrderConfig, args: argparse.Namespace, state: dict[str, float]
+) -> None:
+    """Write the averaged weights as a bundle, with what they were made from."""
+    save_bundle(
+        networks,
+        replace(config, name=args.bundle.name),
+        args.bundle,
+        crop=CropContract(kind="face", margin=MARGIN),
+        data="36 rendered people (VALID avatars, six held out) with true flow and landmarks; 13 GRID clips of 8 "
+        "speakers (brbk7n and pwij3p held out) and 5 sign-language clips, with synthetic camera motion and backgrounds",
+        licence="MIT",
+        credit="VALID avatar library (Do et al. 2023, MIT); GRID corpus (Cooke et al. 2006, CC BY 4.0); "
+        "sign-language clips of the Intel sample videos (CC BY 4.0); SqueezeNet 1.1 features of torchvision (BSD-3)",
+        recipe={"script": "benchmarks/train_heads.py", "schedule": args.schedule, "seed": args.seed, **state},
+        half=True,
+    )
+
+
 def sheet(item: dict[str, Tensor], outputs: dict[str, Tensor], path: Path) -> None:
     """Source, driving, warped, kept, generated and predicted frames of up to six pairs, with keypoints."""
     rows = []
@@ -436,6 +456,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="weights (.pt of this script) to start from")
+    parser.add_argument("--bundle", type=Path, help="write the averaged weights there at the end")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
@@ -583,6 +604,8 @@ def main() -> None:
                 save()
         loader.close()
         save()
+    if args.bundle and not stop.is_set():
+        ship(average, config, args, state)
 
 
 if __name__ == "__main__":
