@@ -195,7 +195,7 @@ def test_bfloat16_trains(run: Callable[..., Any], tmp_path: Path) -> None:
 def test_training_learns(run: Callable[..., Any], tmp_path: Path) -> None:
     weights = LossWeights(perceptual=(), pixel=10.0)
     fast = {"learning_rate_generator": 3e-3, "learning_rate_keypoints": 1e-3}
-    run(tiny_config(weights=weights, epochs=20, milestones=(), **fast), log_steps=10)
+    run(tiny_config(weights=weights, epochs=15, milestones=(), **fast), log_steps=10)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [line["loss/pixel"] for line in lines if "loss/pixel" in line]
     assert losses[-1] < 0.6 * losses[0]
@@ -219,3 +219,15 @@ def test_senseless_settings_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         run(config, **options)
+
+
+def test_autocast_leaves_coordinates_alone(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Convolutions may be bfloat16; keypoints, Jacobians, flows and the equivariance algebra stay float32."""
+    config = tiny_config()
+    networks = build(config)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses, outputs = GeneratorStep(networks, config, None)(*pictures)
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    kept = ("driving_value", "driving_jacobian", "flow", "mask")
+    assert {name: outputs[name].dtype for name in kept} == dict.fromkeys(kept, torch.float32)
+    assert (outputs["mask"].detach().sum(1) - 1).abs().max().item() < 1e-5

@@ -15,8 +15,9 @@ import torch
 
 from stillmotion.core.errors import DataError, StillmotionError
 from stillmotion.methods import load
+from stillmotion.prepare.crop import Crop
 from stillmotion.runtime.bundle import Bundle
-from stillmotion.train import setup
+from stillmotion.train import loop, setup
 from stillmotion.video.image import read_image
 
 from .conftest import PLAIN, SIDE, tiny_config
@@ -64,18 +65,29 @@ def test_feature_network_is_in_the_record(shared: Path, run: Callable[..., Any],
 
 
 def test_the_bundle_animates(run: Callable[..., Any]) -> None:
-    """With the average's weights where there is one."""
-    result = run(max_steps=2, export=True, ema=0.9)
+    """In the default engine, without torch."""
+    result = run(max_steps=1, export=True)
     assert result.bundle is not None
     method = load(result.bundle)
     frames = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
     rendering = method.render(method.encode([frames[0]]), method.read(frames))
     assert rendering.frames.shape == (2, SIDE, SIDE, 3)
     assert (method.spec.size, method.spec.crop) == ((SIDE, SIDE), "whole")
+
+
+def test_the_bundle_holds_the_average_and_the_crop(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And, where the packages that export graphs are not installed, tensors alone."""
+    monkeypatch.setattr(loop, "find_spec", lambda _: None)
+    monkeypatch.setattr("stillmotion.data.decode._face_box", lambda *_: Crop(0, 0, SIDE, SIDE))
+    result = run(max_steps=2, export=True, ema=0.9, crop="face", margin=1.7)
+    bundle = Bundle.open(result.bundle)
+    assert bundle.stages == {}
+    assert (bundle.card.crop.kind, bundle.card.crop.margin) == ("face", 1.7)
     content = torch.load(result.output / "checkpoint.pt", weights_only=True)
-    averaged = content["average"]["tensors"]["generator.final.weight"]
-    stored = Bundle.open(result.bundle).tensors("generator.")["final.weight"]
-    assert np.array_equal(stored, averaged.numpy())
+    averaged = content["average"]["tensors"]["generator.final.weight"].numpy()
+    stored = bundle.tensors("generator.")["final.weight"]
+    assert np.array_equal(stored, averaged)
+    assert not np.array_equal(stored, content["generator"]["final.weight"].numpy())
 
 
 def test_a_broken_clip_is_reported_once(

@@ -146,6 +146,7 @@ class StepSampler(Sampler[list[int]]):
 
     @property
     def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch."""
         return self.length // self.batch
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stillmotion.core.flow import Convention
-from stillmotion.nn.geometry import make_grid
+from stillmotion.nn.geometry import make_grid, times
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class RandomTransform:
 
     def __call__(self, points: Tensor) -> Tensor:
         """`(n, p, 2)` to `(n, p, 2)`."""
-        out = points @ self.theta[:, :, :2].transpose(1, 2) + self.theta[:, None, :, 2]
+        out = times(points, self.theta[:, :, :2].transpose(1, 2)) + self.theta[:, None, :, 2]
         if self.controls is None or self.parameters is None:
             return out
         distance = (points[:, :, None] - self.controls[:, None]).abs().sum(-1)

@@ -55,9 +55,11 @@ class Average:
             tensor.copy_(values[key])
 
     def state_dict(self) -> dict[str, object]:
+        """For a checkpoint: the tensors held and the steps taken in."""
         return {"tensors": self._held, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
+        """Inverse of `state_dict`."""
         tensors, steps = state["tensors"], state["steps"]
         assert isinstance(tensors, dict)
         assert isinstance(steps, int)

@@ -81,7 +81,8 @@ def train(config: FirstOrderConfig, *, data: str | Path, output: str | Path, **o
         **options: Fields of `Options` by name.
 
     Returns:
-        What the run came to, the same on every process.
+        What the run came to. Scores, bundle and skipped clips are known to the first process alone,
+        which reports those of its own share.
 
     Raises:
         ConfigError: The settings make no sense, or do not fit the checkpoint that is resumed.
@@ -119,7 +120,7 @@ class Run:
         on_gpus = world > 1 and self.fabric.device.type == "cuda"
         self.networks, self.anew = setup.build_networks(config, options, sync=on_gpus)
         if features is not None:
-            features.to(device=self.fabric.device, memory_format=torch.channels_last)
+            setup.channels_last(features.to(self.fabric.device))
         self._set_up(GeneratorStep(self.networks, config, features))
         self.step = self._place()
         self.losses: dict[str, float] = {}

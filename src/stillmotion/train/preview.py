@@ -36,7 +36,8 @@ class Preview:
         pairs = []
         for index in np.unique(np.linspace(0, len(folder) - 1, min(SCORED, len(folder))).round().astype(int)):
             try:
-                pairs.append(folder.frames(int(index), (0, folder.length(int(index)) // 2)))
+                frames = folder.store.clip(folder.clips[int(index)])
+                pairs.append(frames[[0, len(frames) // 2]])
             except DataError:
                 continue  # the data check and the training pairs report it
         if not pairs:

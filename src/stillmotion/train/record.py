@@ -77,6 +77,7 @@ class Record:
         self.write()
 
     def write(self) -> None:
+        """Write `run.json` beside its place and rename it."""
         with replacing(self.folder / NAME) as partial:
             partial.write_text(json.dumps(self.content, indent=2) + "\n", encoding="utf-8")
 
@@ -101,4 +102,5 @@ class Record:
         write_image(folder / f"{step:08d}.png", grid)
 
     def close(self) -> None:
+        """Flush and close the event file."""
         self._board.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from stillmotion.methods.firstorder.weights import build
 from stillmotion.train import checkpoint
 from stillmotion.train.options import Options
 
+Network = TypeVar("Network", bound=nn.Module)
 BETAS = (0.5, 0.999)
 FALL = 0.1
 """Factor on the learning rates at each milestone."""
@@ -134,7 +135,13 @@ def build_networks(config: FirstOrderConfig, options: Options, *, sync: bool) ->
     if sync:
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
     # Channels last: a quarter less time per step on a CPU, and what tensor cores want.
-    return {name: network.to(memory_format=torch.channels_last) for name, network in networks.items()}, anew
+    return {name: channels_last(network) for name, network in networks.items()}, anew
+
+
+def channels_last(network: Network) -> Network:
+    """Lay the convolutions' weights out with channels last, in place; torch's stubs do not know the call."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def make_optimizers(config: FirstOrderConfig, networks: dict[str, nn.Module]) -> dict[str, tuple[Optimizer, float]]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from stillmotion.core.flow import Convention
 from stillmotion.methods.firstorder.config import LossWeights, TransformConfig
 from stillmotion.nn.blocks import AntiAliasDown
-from stillmotion.nn.geometry import inverse_2x2
+from stillmotion.nn.geometry import inverse_2x2, times
 from stillmotion.nn.tps import RandomTransform
 
 Features: TypeAlias = Callable[[Tensor], list[Tensor]]
@@ -79,7 +79,7 @@ def equivariance(
     if value_weight:
         losses["equivariance_value"] = value_weight * (value - transform(moved_value)).abs().mean()
     if jacobian_weight and jacobian is not None:
-        composed = inverse_2x2(jacobian) @ (transform.jacobian(moved_value) @ moved_jacobian)
+        composed = times(inverse_2x2(jacobian), times(transform.jacobian(moved_value), moved_jacobian))
         identity = torch.eye(2, device=composed.device, dtype=composed.dtype)
         losses["equivariance_jacobian"] = jacobian_weight * (identity - composed).abs().mean()
     return losses

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from stillmotion.core.flow import Convention
 from stillmotion.nn.blocks import AntiAliasDown, AreaDown, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
-from stillmotion.nn.geometry import gaussian_heatmaps, inverse_2x2, make_grid, resize_grid, warp
+from stillmotion.nn.geometry import gaussian_heatmaps, inverse_2x2, make_grid, precise, resize_grid, times, warp
 
 Downsample = Literal["gaussian", "area"]
 
@@ -80,7 +80,7 @@ class KeypointDetector(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """`(n, 3, h, w)` in [0, 1] to values `(n, k, 2)` and Jacobians `(n, k, 2, 2)` or None."""
         features = self.predictor(self.down(image))
-        logits = self.kp(features)
+        logits = precise(self.kp(features))
         n, k, height, width = logits.shape
         heat = F.softmax(logits.reshape(n, k, -1) / self.temperature, dim=2)
         grid = make_grid(height, width, convention=self.convention, like=heat).reshape(-1, 2)
@@ -88,7 +88,7 @@ class KeypointDetector(nn.Module):
         value = (heat.unsqueeze(3) * grid).sum(dim=2)
         if self.jacobian is None:
             return value, None
-        maps = self.jacobian(features).reshape(n, -1, 4, height * width)
+        maps = precise(self.jacobian(features)).reshape(n, -1, 4, height * width)
         local = (heat.unsqueeze(2) * maps).sum(dim=3)
         return value, local.reshape(n, k, 2, 2)
 
@@ -155,9 +155,9 @@ class DenseMotion(nn.Module):
         grid = make_grid(height, width, convention=self.convention, like=driving)
         offset = grid - driving[:, :, None, None, :]
         if source_jacobian is not None and driving_jacobian is not None:
-            local = source_jacobian @ inverse_2x2(driving_jacobian)
+            local = times(source_jacobian, inverse_2x2(driving_jacobian))
             flat = offset.reshape(n, k, height * width, 2)
-            offset = (flat @ local.transpose(2, 3)).reshape(n, k, height, width, 2)
+            offset = times(flat, local.transpose(2, 3)).reshape(n, k, height, width, 2)
         moved = offset + source[:, :, None, None, :]
         still = grid.expand(n, 1, height, width, 2)
         return torch.cat([still, moved], dim=1)
@@ -190,7 +190,7 @@ class DenseMotion(nn.Module):
         ).reshape(n, slots, 3, height, width)
         heat = self.heatmaps(source, driving, height, width)
         features = self.hourglass(torch.cat([heat, warped], dim=2).reshape(n, slots * 4, height, width))
-        mask = F.softmax(self.mask(features), dim=1)
+        mask = F.softmax(precise(self.mask(features)), dim=1)
         flow = (mask.unsqueeze(-1) * sparse).sum(dim=1)  # equation 5
         out = {"flow": flow, "mask": mask, "warped": warped}
         if self.occlusion is not None:
