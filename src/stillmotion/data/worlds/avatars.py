@@ -96,7 +96,9 @@ def read_avatar(path: str | Path) -> Avatar:
     )
 
 
-def _part(file: _Glb, node: dict[str, Any], world: list[np.ndarray], place: dict[int, int], slot: dict[int, int]) -> Part:
+def _part(
+    file: _Glb, node: dict[str, Any], world: list[np.ndarray], place: dict[int, int], slot: dict[int, int]
+) -> Part:
     mesh = file.json["meshes"][node["mesh"]]
     primitive = mesh["primitives"][0]
     attributes = primitive["attributes"]
@@ -204,7 +206,9 @@ class _Glb:
             )
             out = decode(count, stride, data).view(np.uint8).reshape(-1)
         name = {"OCTAHEDRAL": "oct", "QUATERNION": "quat", "EXPONENTIAL": "exp"}.get(packed.get("filter", "NONE"))
-        return out if name is None else getattr(meshoptimizer, f"decode_filter_{name}")(out, count, stride).view(np.uint8)
+        return (
+            out if name is None else getattr(meshoptimizer, f"decode_filter_{name}")(out, count, stride).view(np.uint8)
+        )
 
     def array(self, index: int, *, raw: bool = False) -> np.ndarray:
         """Accessor as `(n, width)`: float with normalisation undone, or the stored integers where `raw`."""
@@ -219,7 +223,7 @@ class _Glb:
         out = np.ascontiguousarray(rows).view(kind).reshape(count, width)
         if raw:
             return out
-        scale = 1.0 / np.iinfo(kind).max if accessor.get("normalized") else 1.0
+        scale = 1.0 / float(np.iinfo(str(kind)).max) if accessor.get("normalized") else 1.0
         values = out.astype(np.float64) * scale
         return np.maximum(values, -1.0) if accessor.get("normalized") else values
 
@@ -232,7 +236,8 @@ class _Glb:
 
     def textures(self) -> tuple[list[np.ndarray], dict[int, int]]:
         """Albedo pictures, and which of them each material uses."""
-        pictures, slot = [], {}
+        pictures: list[np.ndarray] = []
+        slot: dict[int, int] = {}
         for material, entry in enumerate(self.json["materials"]):
             texture = self.json["textures"][entry["pbrMetallicRoughness"]["baseColorTexture"]["index"]]
             source = texture.get("extensions", {}).get("EXT_texture_webp", texture).get("source")

@@ -54,6 +54,7 @@ class Template:
         skin: `float32 (n, len(JOINTS))` skinning weights.
         moving: `int32 (k,)` vertices that the facial shapes move.
         face: `float32 (n,)` in [0, 1]: 1 in the middle of the face, 0 from the hairline and the neck on.
+        ambient: `float32 (n,)` in [0, 1]: how much of the surroundings a vertex sees, the mouth half open.
     """
 
     uv: np.ndarray
@@ -62,6 +63,7 @@ class Template:
     skin: np.ndarray
     moving: np.ndarray
     face: np.ndarray
+    ambient: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,30 +112,45 @@ def make_template(avatar: Avatar) -> Template:
     Raises:
         DataError: A mesh or a joint that a face needs is missing.
     """
-    blocks, start = [], 0
-    for index, name in enumerate(_MESHES):
-        part = find_part(avatar, name)
-        position = part.position
-        keep = (position[:, 1] > 1.22) & (np.abs(position[:, 0]) < 0.42)
-        triangles = part.triangles[keep[part.triangles].all(1)]
-        if "Teeth" in name:
-            triangles = _simplify(part.position, triangles, _TEETH_TRIANGLES)
-        used = np.unique(triangles)
-        new = np.full(len(position), -1, dtype=np.int32)
-        new[used] = np.arange(len(used), dtype=np.int32)
-        blocks.append((part.uv[used], new[triangles] + start, np.full(len(used), index, np.uint8), _skin(avatar, part)[used], used, part))
-        start += len(used)
-    uv, triangles, part_ids, skin = (np.concatenate([block[column] for block in blocks]) for column in range(4))
-    moved = []
-    for _, _, _, _, used, part in blocks:
-        still = np.zeros(len(used), bool)
-        for delta in part.shapes.values():
-            still |= np.abs(delta[used]).max(1) > 1e-4
-        moved.append(still)
-    position = np.concatenate([part.position[used] for *_, used, part in blocks])
+    parts = [find_part(avatar, name) for name in _MESHES]
+    kept = [_crop(part) for part in parts]
+    used = [np.unique(triangles) for triangles in kept]
+    starts = np.cumsum([0, *(len(rows) for rows in used[:-1])])
+    triangles = np.concatenate(
+        [np.searchsorted(rows, faces) + start for rows, faces, start in zip(used, kept, starts, strict=True)]
+    ).astype(np.int32)
+
+    def gather(arrays: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([array[rows] for array, rows in zip(arrays, used, strict=True)])
+
     eyes = np.stack([joint_position(avatar, name) for name in ("LeftEye", "RightEye")]).mean(0)
-    face = _face_mask(position - eyes, part_ids)
-    return Template(uv, triangles, part_ids, skin, np.flatnonzero(np.concatenate(moved)).astype(np.int32), face)
+    position = gather([part.position for part in parts]) - eyes
+    ids = gather([np.full(len(part.position), index, np.uint8) for index, part in enumerate(parts)])
+    opened = position + 0.6 * gather([_opening(part) for part in parts])
+    return Template(
+        uv=gather([part.uv for part in parts]),
+        triangles=triangles,
+        part=ids,
+        skin=gather([_skin(avatar, part) for part in parts]),
+        moving=np.flatnonzero(gather([_moves(part) for part in parts])).astype(np.int32),
+        face=_face_mask(position, ids),
+        ambient=bake_ambient(opened, triangles),
+    )
+
+
+def _crop(part: Part) -> np.ndarray:
+    """Triangles of a part that a portrait can show, `int32 (m, 3)`; teeth with fewer of them."""
+    keep = (part.position[:, 1] > 1.22) & (np.abs(part.position[:, 0]) < 0.42)
+    triangles = part.triangles[keep[part.triangles].all(1)]
+    return _simplify(part.position, triangles, _TEETH_TRIANGLES) if "Teeth" in part.name else triangles
+
+
+def _moves(part: Part) -> np.ndarray:
+    """Which vertices any facial shape moves by more than a tenth of a millimetre."""
+    out = np.zeros(len(part.position), bool)
+    for delta in part.shapes.values():
+        out |= np.abs(delta).max(1) > 1e-4
+    return out
 
 
 def make_person(avatar: Avatar, template: Template, *, texture_size: int = 1024) -> Person:
@@ -154,7 +171,8 @@ def make_person(avatar: Avatar, template: Template, *, texture_size: int = 1024)
     for index, name in enumerate(_MESHES):
         part = find_part(avatar, name)
         rows = np.flatnonzero(template.part == index)
-        match = match_uv(template.uv[rows], part.uv, name=f"{avatar.name}: {name}")
+        near = np.flatnonzero(part.position[:, 1] > origin[1] - 0.6)
+        match = near[match_uv(template.uv[rows], part.uv[near], name=f"{avatar.name}: {name}")]
         position[rows] = part.position[match] - origin
         for column, shape in enumerate(SHAPES):
             delta = part.shapes.get(shape, part.shapes.get(f"t_{shape}", part.shapes.get(_TEETH_TWIN.get(shape, ""))))
@@ -179,22 +197,43 @@ def match_uv(wanted: np.ndarray, have: np.ndarray, *, name: str = "mesh", limit:
     Raises:
         DataError: More than one vertex in a hundred has no twin within `limit`.
     """
-    out = np.empty(len(wanted), np.int64)
-    worst = np.empty(len(wanted))
-    have = have.astype(np.float64)
-    norm = (have**2).sum(1)
-    for start in range(0, len(wanted), 1024):
-        rows = wanted[start : start + 1024].astype(np.float64)
-        square = norm[None] - 2.0 * rows @ have.T
-        nearest = square.argmin(1)
-        out[start : start + 1024] = nearest
-        worst[start : start + 1024] = np.linalg.norm(rows - have[nearest], axis=1)
+    best, worst = _match_near(wanted.astype(np.float64), have.astype(np.float64))
+    far = np.flatnonzero(worst > 1.0 / _BINS)
+    for start in range(0, len(far), 256):
+        rows = far[start : start + 256]
+        distance = np.linalg.norm(wanted[rows, None].astype(np.float64) - have[None], axis=2)
+        best[rows], worst[rows] = distance.argmin(1), distance.min(1)
     if (worst > limit).mean() > 0.01:
         raise DataError(
             f"{name} has another UV layout: {(worst > limit).mean():.0%} of its vertices have no twin",
             hint="the renderer needs avatars of one family, such as the VALID library",
         )
-    return out
+    return best
+
+
+_BINS = 1024
+
+
+def _match_near(wanted: np.ndarray, have: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest of `have` in the nine bins about each wanted UV, and how far it is (infinite if there is none)."""
+    width = _BINS + 3
+    cells = np.floor(have * _BINS).astype(np.int64) + 1
+    flat = cells[:, 0] * width + cells[:, 1]
+    order = np.argsort(flat, kind="stable")
+    ranked = flat[order]
+    home = np.floor(wanted * _BINS).astype(np.int64) + 1
+    best, worst = np.zeros(len(wanted), np.int64), np.full(len(wanted), np.inf)
+    for right in (-1, 0, 1):
+        for down in (-1, 0, 1):
+            cell = (home[:, 0] + right) * width + home[:, 1] + down
+            first, last = np.searchsorted(ranked, cell), np.searchsorted(ranked, cell, side="right")
+            for step in range(int((last - first).max(initial=0))):
+                rows = np.flatnonzero(first + step < last)
+                other = order[first[rows] + step]
+                distance = np.linalg.norm(wanted[rows] - have[other], axis=1)
+                closer = distance < worst[rows]
+                best[rows[closer]], worst[rows[closer]] = other[closer], distance[closer]
+    return best, worst
 
 
 def find_part(avatar: Avatar, name: str) -> Part:
@@ -220,6 +259,45 @@ def joint_position(avatar: Avatar, name: str) -> np.ndarray:
     return avatar.rest[avatar.joints.index(name)][:3, 3]
 
 
+def _opening(part: Part) -> np.ndarray:
+    zero = np.zeros_like(part.position)
+    return part.shapes.get("MouthOpen_h", part.shapes.get("t_MouthOpen_h", zero))
+
+
+def bake_ambient(position: np.ndarray, triangles: np.ndarray, *, directions: int = 64) -> np.ndarray:
+    """How much of the half space above it each vertex sees, `float32 (n,)` in [0, 1].
+
+    From each of many directions the surface is splatted into a coarse depth map; a vertex that lies
+    behind the map's depth is hidden from there.
+    """
+    turn = np.pi * (3.0 - np.sqrt(5.0)) * np.arange(directions)
+    height = 1.0 - 2.0 * (np.arange(directions) + 0.5) / directions
+    radius = np.sqrt(1.0 - height**2)
+    axes = np.stack([radius * np.cos(turn), height, radius * np.sin(turn)], -1)
+    grid = np.array([(a, b, 1 - a - b) for a in (0, 0.25, 0.5, 0.75, 1) for b in (0, 0.25, 0.5, 0.75, 1) if a + b <= 1])
+    dots = np.einsum("gc,tcd->tgd", grid, position[triangles]).reshape(-1, 3)
+    corners = position[triangles]
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = np.zeros_like(position)
+    for corner in range(3):
+        np.add.at(normal, triangles[:, corner], cross)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    seen, total = np.zeros(len(position)), np.full(len(position), 1e-6)
+    for axis in axes:
+        side = np.cross(axis, [0.0, 1.0, 0.0] if abs(axis[1]) < 0.9 else [1.0, 0.0, 0.0])
+        side /= np.linalg.norm(side)
+        frame = np.stack([side, np.cross(axis, side), axis], -1)
+        there, here = dots @ frame, position @ frame
+        cell = np.round((there[:, :2] + 0.7) / 0.004).astype(np.int64)
+        depth = np.full((400, 400), -9.0)
+        np.maximum.at(depth, (cell[:, 0], cell[:, 1]), there[:, 2])
+        own = np.round((here[:, :2] + 0.7) / 0.004).astype(np.int64)
+        weight = np.clip(normal @ axis, 0, 1)
+        seen += weight * (here[:, 2] > depth[own[:, 0], own[:, 1]] - 0.007)
+        total += weight
+    return (seen / total).astype(np.float32)
+
+
 def _skin(avatar: Avatar, part: Part) -> np.ndarray:
     """Weights of a part on `JOINTS`: joints that are not listed count for their nearest listed ancestor."""
     column = []
@@ -237,9 +315,9 @@ def _skin(avatar: Avatar, part: Part) -> np.ndarray:
 def _face_mask(position: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Soft oval around the features, seen from the front, fading before hairline, ears and neck."""
     x, y, z = position.T
-    oval = np.sqrt((x / 0.062) ** 2 + ((y + 0.025) / 0.088) ** 2)
+    oval = np.sqrt((x / 0.062) ** 2 + ((y + 0.035) / np.where(y > -0.035, 0.066, 0.082)) ** 2)
     front = np.clip((z + 0.045) / 0.03, 0, 1)
-    mask = np.clip((1.15 - oval) / 0.4, 0, 1) * front
+    mask = np.clip((1.1 - oval) / 0.4, 0, 1) * front
     mask = mask * mask * (3 - 2 * mask)
     return np.where(part == 0, mask, 1.0).astype(np.float32)
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-SHAPES = tuple(
-    "AE_AA_h AO_a_h Ax_E_h TD_I_h UH_OO_h UW_U_h H_EST_h FV_h S_h SH_CH_h MPB_Up_h MPB_Down_h KG_h RlipUp_h LlipUp_h "
-    "RlipDown_h LlipDown_h RlipSide_h LlipSide_h RlipCorner_h LlipCorner_h JawCompress_h Rjaw_h Ljaw_h JawFront_h "
-    "Chew_h MouthOpen_h Shout_h RsmileClose_h LsmileClose_h RsmileOpen_h LsmileOpen_h RmouthSad_h LmouthSad_h "
-    "Rdisgust_h Ldisgust_h Kiss_h Rblow_h Lblow_h Chin_h Glotis_h RneckTension_h LneckTension_h Rnostril_h Lnostril_h "
-    "ReyeClose_h LeyeClose_h ReyeOpen_h LeyeOpen_h Rsquint_h Lsquint_h RlowLid_h LlowLid_h Rsad_h Lsad_h Rpityful_h "
-    "Lpityful_h RRbrowUp_h RbrowUp_h LbrowUp_h LLbrowUp_h RRbrowDown_h RbrowDown_h LbrowDown_h LLbrowDown_h".split()
-)
+SHAPES = (
+    "AE_AA_h", "AO_a_h", "Ax_E_h", "TD_I_h", "UH_OO_h", "UW_U_h", "H_EST_h", "FV_h", "S_h", "SH_CH_h", "MPB_Up_h",
+    "MPB_Down_h", "KG_h", "RlipUp_h", "LlipUp_h", "RlipDown_h", "LlipDown_h", "RlipSide_h", "LlipSide_h",
+    "RlipCorner_h", "LlipCorner_h", "JawCompress_h", "Rjaw_h", "Ljaw_h", "JawFront_h", "Chew_h", "MouthOpen_h",
+    "Shout_h", "RsmileClose_h", "LsmileClose_h", "RsmileOpen_h", "LsmileOpen_h", "RmouthSad_h", "LmouthSad_h",
+    "Rdisgust_h", "Ldisgust_h", "Kiss_h", "Rblow_h", "Lblow_h", "Chin_h", "Glotis_h", "RneckTension_h",
+    "LneckTension_h", "Rnostril_h", "Lnostril_h", "ReyeClose_h", "LeyeClose_h", "ReyeOpen_h", "LeyeOpen_h",
+    "Rsquint_h", "Lsquint_h", "RlowLid_h", "LlowLid_h", "Rsad_h", "Lsad_h", "Rpityful_h", "Lpityful_h", "RRbrowUp_h",
+    "RbrowUp_h", "LbrowUp_h", "LLbrowUp_h", "RRbrowDown_h", "RbrowDown_h", "LbrowDown_h", "LLbrowDown_h",
+)  # fmt: skip
 """Names of the facial shapes a track has weights for, in column order."""
 
 _COLUMN = {name: index for index, name in enumerate(SHAPES)}
@@ -46,7 +48,14 @@ _MOODS: tuple[dict[str, float], ...] = (
     {"RsmileOpen_h": 0.8, "LsmileOpen_h": 0.8, "RlowLid_h": 0.4, "LlowLid_h": 0.4},
     {"RmouthSad_h": 0.7, "LmouthSad_h": 0.7, "Rsad_h": 0.6, "Lsad_h": 0.6},
     {"RRbrowUp_h": 0.9, "RbrowUp_h": 0.9, "LbrowUp_h": 0.9, "LLbrowUp_h": 0.9, "ReyeOpen_h": 0.6, "LeyeOpen_h": 0.6},
-    {"RbrowDown_h": 0.9, "LbrowDown_h": 0.9, "RRbrowDown_h": 0.6, "LLbrowDown_h": 0.6, "Rsquint_h": 0.4, "Lsquint_h": 0.4},
+    {
+        "RbrowDown_h": 0.9,
+        "LbrowDown_h": 0.9,
+        "RRbrowDown_h": 0.6,
+        "LLbrowDown_h": 0.6,
+        "Rsquint_h": 0.4,
+        "Lsquint_h": 0.4,
+    },
     {"Rdisgust_h": 0.6, "Ldisgust_h": 0.6, "Rnostril_h": 0.5, "Lnostril_h": 0.5},
     {"Rpityful_h": 0.8, "Lpityful_h": 0.8},
     {"RsmileClose_h": 0.9, "RbrowUp_h": 0.7, "RRbrowUp_h": 0.7},
@@ -145,7 +154,7 @@ def _head(rng: np.random.Generator, time: np.ndarray, lively: float) -> np.ndarr
             out[:, axis] += size * _bump(time, start, rng.uniform(0.5, 1.6), rng.uniform(0.0, 0.8))
     # Soft limits: a turned head tilts and nods less, as necks do.
     out = limit * np.tanh(out / limit * 1.1) / np.tanh(1.1)
-    out[:, 1:] *= (1.0 - 0.35 * np.abs(out[:, :1] / limit[0]))
+    out[:, 1:] *= 1.0 - 0.35 * np.abs(out[:, :1] / limit[0])
     return np.clip(out, -limit, limit)
 
 
@@ -172,7 +181,8 @@ def _gaze(rng: np.random.Generator, time: np.ndarray) -> tuple[np.ndarray, np.nd
     gaze = np.clip(gaze, -np.radians([28, 16]), np.radians([28, 16]))
     lids = np.zeros(len(time))
     for start in _events(rng, time, 0.45):
-        lids = np.maximum(lids, _bump(time, start, rng.uniform(0.07, 0.12), rng.choice([0.02, 0.05, 0.4], p=[0.6, 0.3, 0.1])))
+        hold = rng.choice([0.02, 0.05, 0.4], p=[0.6, 0.3, 0.1])
+        lids = np.maximum(lids, _bump(time, start, rng.uniform(0.07, 0.12), hold))
     return gaze, np.maximum(lids, 0.45 * np.clip(gaze[:, 1] / np.radians(16), 0, 1))
 
 
@@ -214,7 +224,8 @@ def _add(out: np.ndarray, weights: dict[str, float], strength: np.ndarray) -> No
 def _calm_mouth(out: np.ndarray) -> None:
     """Keep the sum of mouth shapes near what a face can do: at most 1.4 together."""
     mouth = [_COLUMN[name] for vowel in (*_VOWELS, *_CONSONANTS) for name in vowel]
-    mouth += [_COLUMN[name] for name in SHAPES if "smile" in name or "mouthSad" in name or name in ("Shout_h", "Kiss_h")]
+    moods = ("smile", "mouthSad", "Shout", "Kiss")
+    mouth += [_COLUMN[name] for name in SHAPES if any(mood in name for mood in moods)]
     columns = sorted(set(mouth))
     # Left and right halves count once: they act on different vertices.
     half = np.array([0.5 if SHAPES[c][0] in "RL" and SHAPES[c][1].islower() else 1.0 for c in columns])
