@@ -23,6 +23,7 @@ from stillmotion.methods.firstorder.network import DenseMotion, Discriminator, G
 from stillmotion.methods.firstorder.published import resolve_config
 from stillmotion.nn.checkpoint import load_strictly, read_checkpoint
 from stillmotion.nn.export import export_stage
+from stillmotion.nn.rewrite import rewrite
 from stillmotion.runtime.bundle import Bundle, Card, CropContract, Keep, fingerprint, read_tensors, write_bundle
 
 SAVED = ("generator", "kp_detector")
@@ -180,7 +181,7 @@ def export(
     modules = stages(copies, config)
     arrays = examples(modules, config)
     for name, (inputs, outputs) in stage_names(config).items():
-        module = modules[name]
+        module = rewrite(modules[name]) if optimise else modules[name]
         shown = {i: arrays[i] for i in inputs}
         export_stage(module, shown, outputs, Path(folder) / f"{name}.onnx", half=half)
 
