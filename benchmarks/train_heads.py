@@ -466,6 +466,8 @@ def main() -> None:
     config = compact_256()
     networks = build(config)
     networks.pop("discriminator")
+    for network in networks.values():
+        network.to(memory_format=torch.channels_last)
     average = copy.deepcopy(networks)
     parameters = [p for network in networks.values() for p in network.parameters()]
     optimiser = torch.optim.Adam(parameters, args.rate, betas=(0.5, 0.99))
@@ -527,6 +529,8 @@ def main() -> None:
         clock = last
         while state["minutes"] < end and not stop.is_set():
             item = loader.next()
+            for name in ("source", "driving"):
+                item[name] = item[name].contiguous(memory_format=torch.channels_last)
             share = state["minutes"] / total
             rate = (
                 args.rate

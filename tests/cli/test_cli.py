@@ -228,3 +228,10 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert "Traceback" not in done.stderr
+
+
+def test_rendered_shapes_can_be_trained_on(tmp_path: Path, capsys) -> None:
+    assert main(["render", "shapes", "-o", str(tmp_path / "shapes"), "--clips", "4", "--frames", "6"]) == 0
+    assert "rendered 4 clips" in capsys.readouterr().out
+    assert main(["data", "check", str(tmp_path / "shapes")]) == 0
+    assert "4" in capsys.readouterr().out

@@ -24,6 +24,7 @@ VERBS = {
     "train": "train a preset on a folder of clips",
     "reconstruct": "score weights on test clips",
     "data check": "say what is wrong with a training set before a run does",
+    "render shapes": "render moving shapes, a first training set",
     "render heads": "render talking heads from rigged avatars",
 }
 """Every verb and what it does; `a b` lives in the module `a_b`."""

@@ -143,7 +143,8 @@ def load_features(path: str | Path) -> FeatureNetwork:
     missing = [name for name in own if name not in tensors or tensors[name].shape != own[name].shape]
     if missing:
         raise WeightsError(
-            f"{path} is not a torchvision VGG-19 or SqueezeNet 1.1: {len(missing)} tensors missing, such as {missing[0]}",
+            f"{path} is not a torchvision VGG-19 or SqueezeNet 1.1: "
+            f"{len(missing)} tensors missing, such as {missing[0]}",
             hint="save torchvision's model.state_dict() and give that file",
             missing=missing,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stillmotion.core.errors import WeightsError
 
-DEFAULT = "grid-compact"
+DEFAULT = "heads"
 """The bundle that is used when none is named."""
 FOLDER = Path(__file__).resolve().parent
 

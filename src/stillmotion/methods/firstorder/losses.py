@@ -29,7 +29,7 @@ def mean_difference(a: Tensor, b: Tensor, emphasis: Tensor | None = None) -> Ten
     if emphasis is None:
         return gap.mean()
     if emphasis.shape[2:] != gap.shape[2:]:
-        emphasis = F.adaptive_avg_pool2d(emphasis, gap.shape[2:])
+        emphasis = F.adaptive_avg_pool2d(emphasis, (gap.shape[2], gap.shape[3]))
     return (gap * emphasis).mean()
 
 
@@ -91,16 +91,16 @@ def adversarial(
     """Least-squares generator term and feature matching; the keypoints shown are detached, as published."""
     shown = value.detach()
     fake, real = discriminator(prediction, shown), discriminator(target, shown)
-    losses: Losses = {
-        "generator_gan": weights.generator_gan * sum(((1 - score) ** 2).mean() for _, score in fake.values())
-    }
+    judged = [((1 - score) ** 2).mean() for _, score in fake.values()]
+    losses: Losses = {"generator_gan": weights.generator_gan * torch.stack(judged).sum()}
     if any(weights.feature_matching):
-        losses["feature_matching"] = sum(
+        matched = [
             weight * mean_difference(a, b)
             for scale in fake
             for weight, a, b in zip(weights.feature_matching, fake[scale][0], real[scale][0], strict=True)
             if weight
-        )
+        ]
+        losses["feature_matching"] = torch.stack(matched).sum()
     return losses
 
 
@@ -176,5 +176,5 @@ def discriminator_losses(
     """Least-squares term of the discriminator on a detached prediction."""
     shown = value.detach()
     real, fake = discriminator(driving, shown), discriminator(prediction.detach(), shown)
-    total = sum(((1 - real[s][1]) ** 2 + fake[s][1] ** 2).mean() for s in real)
-    return {"discriminator_gan": weight * total}
+    judged = [((1 - real[scale][1]) ** 2 + fake[scale][1] ** 2).mean() for scale in real]
+    return {"discriminator_gan": weight * torch.stack(judged).sum()}

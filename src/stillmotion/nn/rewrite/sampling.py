@@ -141,7 +141,7 @@ class TiledUp(nn.Module):
         super().__init__()
         assert convolution.bias is not None
         points = torch.tensor(_FILTER, dtype=torch.float64)
-        weight = torch.einsum("ai,bj,pqocij->paqbco", points, points, phases(convolution.weight.double()))
+        weight = torch.einsum("ai,bj,pqocij->qbpaco", points, points, phases(convolution.weight.double()))
         self.weight = nn.Parameter(weight.flatten(0, 3).float().contiguous())
         self.bias = nn.Parameter(convolution.bias.clone())
 

@@ -42,11 +42,9 @@ def padded_to(x: Tensor, side: int) -> Tensor:
 
 def _with_neighbours(planes: list[Tensor], *, axis: int) -> list[Tensor]:
     """One plane before the first and one after the last, from the tiles beside; zeros beyond the border."""
-    count = planes[0].shape[axis]
-    before, after = [0, 0] * -axis, [0, 0] * -axis
-    before[-2], after[-1] = 1, 1
-    first = F.pad(planes[-1].narrow(axis, 0, count - 1), before)
-    last = F.pad(planes[0].narrow(axis, 1, count - 1), after)
+    along = [0, 0] * (-axis - 1)
+    first = F.pad(planes[-1], [*along, 1, -1])
+    last = F.pad(planes[0], [*along, -1, 1])
     return [first, *planes, last]
 
 
@@ -55,21 +53,21 @@ def tile_product(x: Tensor, weight: Tensor, *, spread: Combine, gather: Combine)
 
     Args:
         x: `(t, t, n, rows, columns, c)`.
-        weight: `(k · k, c, c')`, one matrix per product.
+        weight: `(k · k, c, c')`, one matrix per product, the column factor first.
         spread: `t + 2` planes (a halo of one on each side) to the k factors along one axis.
         gather: k products to the planes of the result along one axis.
 
     Returns:
         `(t', t', n, rows, columns, c')`.
 
-    Source: Lavin and Gray 2016 for the scheme; the layout is ours.
+    Source: Lavin and Gray 2016 for the scheme; the layout is ours. One axis after the other, each
+    on all planes of the other axis at once, keeps the exported graph small.
     """
     n, rows, columns, c = x.shape[2:]
-    factors = []
-    for line in spread(_with_neighbours(list(x.unbind(0)), axis=-3)):
-        factors += spread(_with_neighbours(list(line.unbind(0)), axis=-2))
+    lines = torch.stack(spread(_with_neighbours(list(x.unbind(0)), axis=-3)), dim=1)
+    factors = torch.stack(spread(_with_neighbours(list(lines.unbind(0)), axis=-2)))
     k = math.isqrt(weight.shape[0])
-    products = torch.stack(factors).reshape(k * k, n * rows * columns, c) @ weight
+    products = factors.reshape(k * k, n * rows * columns, c) @ weight
     products = products.reshape(k, k, n, rows, columns, weight.shape[2])
-    lines = gather(list(products.unbind(0)))
-    return torch.stack([torch.stack(gather(list(line.unbind(0)))) for line in lines])
+    lines = torch.stack(gather(list(products.unbind(0))), dim=1)
+    return torch.stack(gather(list(lines.unbind(0))))

@@ -50,7 +50,7 @@ class WinogradConvolution(nn.Module):
         super().__init__()
         assert convolution.bias is not None
         points = torch.tensor(_FILTER, dtype=torch.float64)
-        weight = torch.einsum("ai,bj,ocij->abco", points, points, convolution.weight.double())
+        weight = torch.einsum("ai,bj,ocij->baco", points, points, convolution.weight.double())
         self.weight = nn.Parameter(weight.flatten(0, 1).float().contiguous())
         self.bias = nn.Parameter(convolution.bias.clone())
 
