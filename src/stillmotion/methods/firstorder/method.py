@@ -84,6 +84,8 @@ class FirstOrder:
         state |= {f"source_{name}": array for name, array in self._run("read", image=planes).items()}
         if self.config.generator.composite:
             state["source"] = planes
+        for array in state.values():
+            array.setflags(write=False)  # lets an engine keep it on its device
         return state
 
     def source_motion(self, state: State) -> Keypoints:
