@@ -26,13 +26,13 @@ class Mixer(nn.Module):
 NAMES = {"mix": (("picture", "shift"), ("out", "mean"))}
 
 
-@pytest.fixture()
+@pytest.fixture
 def module() -> Mixer:
     torch.manual_seed(0)
     return Mixer().eval()
 
 
-@pytest.fixture()
+@pytest.fixture
 def arrays(rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {
         "picture": rng.random((2, 3, 8, 8)).astype(np.float32),

@@ -25,7 +25,7 @@ def pick_device(device: str | None) -> torch.device:
     if device in (None, "auto"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        wanted = torch.device(device)
+        wanted = torch.device(str(device))
         torch.empty(0, device=wanted)
     except (RuntimeError, AssertionError) as error:
         raise EngineError(
@@ -92,7 +92,8 @@ class TorchEngine:
     ) -> None:
         self.device = pick_device(device)
         self.stages = {
-            name: stage.to(self.device, memory_format=torch.channels_last).eval() for name, stage in stages.items()
+            name: stage.to(self.device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+            for name, stage in stages.items()
         }
         self.names = names
         self.dtype: Precision = dtype
