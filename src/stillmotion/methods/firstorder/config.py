@@ -298,21 +298,26 @@ def nemo_256() -> FirstOrderConfig:
 
 
 def shapes_64() -> FirstOrderConfig:
-    """Small network for 64×64 sets such as the published `shapes`; ours, minutes on a CPU."""
+    """Small network for 64×64 sets such as the published `shapes`; ours, minutes on a CPU.
+
+    The weights of the perceptual term suit SqueezeNet's features, which are larger than VGG-19's.
+    """
     return FirstOrderConfig(
         name="shapes-64",
         size=64,
-        keypoints=KeypointConfig(count=5, expansion=16, max_features=128, blocks=4, scale=1.0),
-        motion=DenseMotionConfig(expansion=16, max_features=128, blocks=4, scale=1.0),
+        keypoints=KeypointConfig(count=5, expansion=16, max_features=128, blocks=3, scale=0.5),
+        motion=DenseMotionConfig(expansion=16, max_features=128, blocks=3, scale=0.5),
         generator=GeneratorConfig(expansion=16, max_features=64, down_blocks=1, bottleneck_blocks=2),
         discriminator=DiscriminatorConfig(expansion=16, max_features=128, blocks=3),
         training=TrainingConfig(
             epochs=8,
             milestones=(5, 7),
+            learning_rate_generator=1e-3,
+            learning_rate_keypoints=1e-3,
             batch=16,
             scales=(1.0, 0.5),
             checkpoint_epochs=1,
-            weights=LossWeights(feature_matching=(10.0, 10.0, 10.0), pixel=10.0),
+            weights=LossWeights(feature_matching=(10.0,) * 3, perceptual=(1.0,) * 5, pixel=50.0),
         ),
     )
 
