@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -159,3 +160,17 @@ def test_rewrite_copies_and_leaves_unknown_modules() -> None:
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in kept.items())
     same = rewrite(net, fold=False, subpixel=None, winograd=False, separable=False, blocked=False)
     assert torch.equal(same(x), net(x))
+
+
+def test_an_exported_rewrite_gives_the_same_in_the_default_engine(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript", reason="exporting needs the train extra")
+    from stillmotion.nn.export import export_stage
+    from stillmotion.runtime.openvino_engine import import_openvino
+
+    net = lived_in(nn.Sequential(nn.Sequential(ResBlock(8)), UpBlock(8, 4), nn.Conv2d(4, 1, 3, padding=1)))
+    x = torch.rand(1, 8, 8, 8)
+    export_stage(rewrite(net, subpixel="tiles"), {"x": x}, ("y",), tmp_path / "net.onnx")
+    core = import_openvino().Core()
+    compiled = core.compile_model(core.read_model(tmp_path / "net.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    (got,) = compiled({"x": x.numpy()}).values()
+    assert (torch.from_numpy(got) - net(x)).abs().max() < 1e-5 * net(x).abs().max()
