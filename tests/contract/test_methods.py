@@ -93,7 +93,7 @@ def test_the_class_is_where_the_table_says(bundle: Path) -> None:
 
 def test_shapes_and_ranges(method: Any) -> None:
     state, motions = encoded(method)
-    assert all(isinstance(array, np.ndarray) for array in state.values())
+    assert all(isinstance(array, np.ndarray) and not array.flags.writeable for array in state.values())
     source = method.source_motion(state)
     for motion in [source, *motions]:
         assert isinstance(motion, Keypoints)

@@ -16,7 +16,14 @@ torch = pytest.importorskip("torch", reason="checkpoints need torch")
 from stillmotion import methods  # noqa: E402
 from stillmotion.core.errors import ConfigError, WeightsError  # noqa: E402
 from stillmotion.methods.firstorder.config import FirstOrderConfig  # noqa: E402
-from stillmotion.methods.firstorder.weights import build, convert, load_checkpoint, state_arrays  # noqa: E402
+from stillmotion.methods.firstorder.weights import (  # noqa: E402
+    build,
+    convert,
+    from_checkpoint,
+    load_checkpoint,
+    networks_engine,
+    state_arrays,
+)
 from stillmotion.nn.checkpoint import published_names  # noqa: E402
 from stillmotion.runtime.bundle import Bundle, fingerprint  # noqa: E402
 
@@ -217,6 +224,36 @@ def test_a_checkpoint_needs_a_config_and_torch(tmp_path: Path, networks: dict[st
     with pytest.raises(ConfigError, match="the openvino engine runs exported stages") as caught:
         methods.load(path, engine="openvino", config="vox-256")
     assert "stillmotion convert" in caught.value.hint
+
+
+def test_a_checkpoint_loads_as_a_method_and_moves_a_picture(
+    tmp_path: Path,
+    tiny: FirstOrderConfig,
+    networks_of: Callable[..., dict[str, Any]],
+    rng: np.random.Generator,
+    tiny_bundle: Path,
+) -> None:
+    networks = networks_of(tiny)  # the same seed as the bundle's, so the same network
+    torch.save(published(networks, parts=FULL[:2]), tmp_path / "c.pth.tar")
+    method = from_checkpoint(tmp_path / "c.pth.tar", config=tiny, device="cpu")
+    assert method.spec.weights == "tiny"
+    assert method.spec.checksum == fingerprint(state_arrays(networks))
+    frames = rng.integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)
+    ours = method.render(method.encode([frames[0]]), method.read(frames[1:])).planes
+    bundled = methods.load(tiny_bundle, engine="torch", device="cpu")
+    theirs = bundled.render(bundled.encode([frames[0]]), bundled.read(frames[1:])).planes
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_an_engine_on_networks_in_training_leaves_them_there(
+    config: FirstOrderConfig, networks: dict[str, Any]
+) -> None:
+    networks["generator"].train()
+    engine = networks_engine(networks, config, device="cpu")
+    assert networks["generator"].training
+    with torch.no_grad():
+        networks["kp_detector"].kp.bias += 1
+    assert not torch.equal(engine.stages["read"].detector.kp.bias, networks["kp_detector"].kp.bias)
 
 
 def test_build_makes_independent_networks(config: FirstOrderConfig) -> None:

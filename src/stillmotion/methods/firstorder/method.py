@@ -68,7 +68,7 @@ class FirstOrder:
         Returns:
             `features (1, c, h', w')`, `small (1, 3, h'', w'')`, `source_value (1, k, 2)`,
             `source_jacobian (1, k, 2, 2)` for a first-order network, and `source (1, 3, h, w)` for
-            a compositing one; all float32.
+            a compositing one; all float32 and read-only.
 
         Raises:
             ImageError: Not one frame, or not of `spec.size`.

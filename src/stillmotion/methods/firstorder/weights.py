@@ -22,6 +22,7 @@ from stillmotion.methods.firstorder.method import NAME, FirstOrder
 from stillmotion.methods.firstorder.network import DenseMotion, Discriminator, Generator, KeypointDetector
 from stillmotion.methods.firstorder.published import resolve_config
 from stillmotion.nn.checkpoint import load_strictly, read_checkpoint
+from stillmotion.nn.engine import TorchEngine
 from stillmotion.nn.export import export_stage
 from stillmotion.nn.rewrite import rewrite
 from stillmotion.runtime.bundle import Bundle, Card, CropContract, Keep, fingerprint, read_tensors, write_bundle
@@ -287,15 +288,20 @@ def torch_engine(bundle: Bundle, *, device: str | None = None, **options: Any) -
     Raises:
         WeightsError: The bundle has no tensors, or they do not fit its config.
     """
-    return networks_engine(open_networks(bundle), bundle.config(FirstOrderConfig), device=device, **options)
+    return _owning_engine(open_networks(bundle), bundle.config(FirstOrderConfig), device=device, **options)
 
 
 def networks_engine(
     networks: dict[str, nn.Module], config: FirstOrderConfig, *, device: str | None = None, **options: Any
 ) -> Engine:
-    """The torch engine on networks in memory, such as a training run's."""
-    from stillmotion.nn.engine import TorchEngine
+    """The torch engine on a copy of networks in memory, such as a training run's, which stay as they are."""
+    copies = {name: copy.deepcopy(networks[name]) for name in SAVED}
+    return _owning_engine(copies, config, device=device, **options)
 
+
+def _owning_engine(
+    networks: dict[str, nn.Module], config: FirstOrderConfig, *, device: str | None, **options: Any
+) -> Engine:
     return TorchEngine(stages(networks, config), stage_names(config), device=device, **options)
 
 
@@ -334,7 +340,7 @@ def from_checkpoint(
     networks, settings = load_checkpoint(checkpoint, config)
     crop = published_crop(settings)
     return FirstOrder(
-        networks_engine(networks, settings, device=device),
+        _owning_engine(networks, settings, device=device),
         config=settings,
         weights=settings.name,
         crop=crop.kind,
