@@ -356,7 +356,7 @@ def crop_outputs(
     ratio = source.shape[-1] // motion["flow"].shape[1]
     most = (source.shape[-1] - side) // ratio
     # Windows lean towards the middle, where the face is.
-    y, x = (int(np.clip(rng.normal(most / 2, most / 4), 0, most)) for _ in range(2))
+    y, x = (int(np.clip(rng.normal(most * mean, most / 4), 0, most)) for mean in (0.6, 0.5))
     step = side // ratio
     convention, padding = generator.convention, generator.padding
     near = slice(y, y + step), slice(x, x + step)
@@ -371,6 +371,7 @@ def crop_outputs(
     generated, keep = planes[:, :3], planes[:, 3:]
     blended = keep * deformed + (1 - keep) * generated
     window = {name: item[name][:, :, *far] for name in ("source", "driving", "emphasis")}
+    window |= {"visible": item["visible"][:, *near], "true": item["true"]}
     outputs = {"prediction": blended, "generated": generated, "keep": keep, "deformed": deformed}
     shown = {"source_value": source_value, "driving_value": value, "occlusion": motion["occlusion"][:, :, *near]}
     return outputs | shown, window
@@ -398,9 +399,23 @@ def local_losses(
     scales: tuple[float, ...],
 ) -> dict[str, Tensor]:
     """Perceptual and pixel terms of a window."""
-    prediction, driving, emphasis = outputs["prediction"], item["driving"], item["emphasis"]
-    seen = perceptual(features, prediction, driving, scales=scales, weights=weights.perceptual, emphasis=emphasis)
-    return {"perceptual": seen, "pixel": weights.pixel * mean_difference(prediction, driving, emphasis)}
+    driving, emphasis = item["driving"], item["emphasis"]
+    losses = {}
+    for name in ("prediction", "generated"):  # a painted picture that is never judged alone is never chosen
+        seen = perceptual(
+            features, outputs[name], driving, scales=scales, weights=weights.perceptual, emphasis=emphasis
+        )
+        losses[f"perceptual_{name}"] = seen
+        losses[f"pixel_{name}"] = weights.pixel * mean_difference(outputs[name], driving, emphasis)
+    losses["keep"] = 0.3 * keep_loss(outputs["keep"], item)
+    return losses
+
+
+def keep_loss(keep: Tensor, item: dict[str, Tensor]) -> Tensor:
+    """Where the rendered truth says that the source does not show the point, paint."""
+    hidden = (1 - item["visible"])[:, None] * item["true"][:, None, None, None]
+    hidden = nn.functional.interpolate(hidden, size=keep.shape[2:], mode="bilinear", align_corners=False)
+    return -(hidden * torch.log((1 - keep).clamp(min=1e-3))).mean()
 
 
 def ship(
