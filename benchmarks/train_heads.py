@@ -433,7 +433,6 @@ def ship(
         credit="VALID avatar library (Do et al. 2023, MIT); GRID corpus (Cooke et al. 2006, CC BY 4.0); "
         "sign-language clips of the Intel sample videos (CC BY 4.0); SqueezeNet 1.1 features of torchvision (BSD-3)",
         recipe={"script": "benchmarks/train_heads.py", "schedule": args.schedule, "seed": args.seed, **state},
-        half=True,
     )
 
 

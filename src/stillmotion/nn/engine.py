@@ -58,8 +58,8 @@ class _Graph:
 
 
 def _forward(module: nn.Module, arrays: list[Tensor], precision: Precision) -> tuple[Tensor, ...]:
-    enabled = precision == "bfloat16"
-    with torch.autocast(arrays[0].device.type, dtype=torch.bfloat16, enabled=enabled):
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)  # float32 means float32 on CUDA, too
+    with exact, torch.autocast(arrays[0].device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         out = module(*arrays)
     return tuple(tensor.float() for tensor in (out if isinstance(out, tuple) else (out,)))
 
