@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,15 +136,3 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from tests.scene import make_scene
 
     return make_scene(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture(autouse=True)
-def child_signals() -> Iterator[None]:
-    """Put the handler of SIGCHLD back: torch's loader leaves its own for good.
-
-    Beside the small signal stack of pytest's fault handler (switched off in `pyproject.toml`), the
-    first child process of a later test then brought the whole run down.
-    """
-    before = signal.getsignal(signal.SIGCHLD)
-    yield
-    signal.signal(signal.SIGCHLD, before)

@@ -345,6 +345,7 @@ def write_bundle(
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
         try:
             save_file({n: _stored(a, half) for n, a in tensors.items()}, work / TENSORS)
+            (work / TENSORS).chmod(0o644)  # safetensors writes for the owner alone
             facts: dict[str, object] = {"fingerprint": fingerprint(read_tensors(work))}
             if export is not None:
                 export(work)

@@ -11,6 +11,7 @@ import numpy as np
 from stillmotion.core.errors import EngineError, WeightsError
 from stillmotion.runtime.bundle import Bundle
 from stillmotion.runtime.graphs import Graphs, Runner, Shapes
+from stillmotion.runtime.signal_stack import kept_signal_stack
 
 
 def import_openvino() -> ModuleType:
@@ -60,7 +61,8 @@ class OpenVinoEngine:
         try:
             graph = self._core.read_model(path)
             _check_constants(graph, path)
-            request = self._core.compile_model(graph, "CPU", self._options).create_infer_request()
+            with kept_signal_stack():
+                request = self._core.compile_model(graph, "CPU", self._options).create_infer_request()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load {path.name}: {str(error).strip()}") from error
         shapes = {port.any_name: tuple(port.shape) for port in graph.inputs}

@@ -1,7 +1,6 @@
 """Runs `gl_heads.py` in an interpreter of its own.
 
-A software OpenGL driver keeps threads and compiled code in the process; beside torch and OpenVINO
-in one process it brought the whole test run down at a later fork.
+A software OpenGL driver keeps threads and compiled code in the process for good.
 """
 
 from __future__ import annotations

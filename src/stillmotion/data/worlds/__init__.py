@@ -1,0 +1,1 @@
+"""Rendered worlds with exact truth: moving shapes, and talking heads from rigged avatars."""

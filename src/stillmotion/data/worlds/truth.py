@@ -131,7 +131,11 @@ def barycentric(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 
 def pack_truth(truth: ClipTruth) -> bytes:
-    """The truth as the bytes of a compressed `.npz`; vertices nobody sees are left out."""
+    """The truth as the bytes of a compressed `.npz`; vertices nobody sees are left out.
+
+    Raises:
+        DataError: More triangles are seen than the format can number.
+    """
     shown = np.unique(truth.ids[truth.ids >= 0])
     if len(shown) >= _NONE:
         raise DataError(f"a clip shows {len(shown)} triangles, more than {_NONE - 1} cannot be stored")
