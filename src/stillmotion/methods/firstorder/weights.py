@@ -70,7 +70,8 @@ class EncodeStage(nn.Module):
         self.generator = generator
 
     def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        return self.generator.encode(source)
+        features, small = self.generator.encode(source)
+        return features, small.clone()  # at full scale it is the input itself, and a graph cannot name it twice
 
 
 class ReadStage(nn.Module):
