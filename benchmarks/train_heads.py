@@ -35,12 +35,12 @@ from stillmotion.data.worlds.store import list_clips, read_clip
 from stillmotion.data.worlds.truth import ClipTruth
 from stillmotion.methods.firstorder.config import FirstOrderConfig, LossWeights, compact_256
 from stillmotion.methods.firstorder.losses import generator_losses, mean_difference, perceptual
-from stillmotion.methods.firstorder.weights import build, save_bundle
+from stillmotion.methods.firstorder.weights import build, open_networks, save_bundle
 from stillmotion.nn.features import FeatureNetwork, load_features
 from stillmotion.nn.geometry import resize_grid, warp
 from stillmotion.prepare.crop import RAISE
 from stillmotion.prepare.faces import YuNet, main_face
-from stillmotion.runtime.bundle import CropContract
+from stillmotion.runtime.bundle import Bundle, CropContract
 from stillmotion.video.read import open_video
 
 MARGIN = 1.8  # side of the square crop over the longer side of the face box: the crop contract
@@ -469,7 +469,7 @@ def main() -> None:
     parser.add_argument("--schedule", default="64:12,128:40,local:40")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=Path, help="weights (.pt of this script) to start from")
+    parser.add_argument("--start", type=Path, help="bundle folder, or state.pt of another run, to start from")
     parser.add_argument("--bundle", type=Path, help="write the averaged weights there at the end")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
@@ -478,8 +478,8 @@ def main() -> None:
     torch.set_num_threads(2)
     cv2.setNumThreads(1)
     config = compact_256()
-    networks = build(config)
-    networks.pop("discriminator")
+    networks = open_networks(Bundle.open(args.start)) if args.start and args.start.is_dir() else build(config)
+    networks.pop("discriminator", None)
     for network in networks.values():
         network.to(memory_format=torch.channels_last)
     average = copy.deepcopy(networks)
@@ -488,6 +488,7 @@ def main() -> None:
     state = {"minutes": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.output / "state.pt"
     begin = checkpoint if checkpoint.exists() else args.start
+    begin = None if begin is not None and begin.is_dir() else begin
     if begin is not None:
         saved = torch.load(begin, weights_only=True)
         for name, network in networks.items():

@@ -32,6 +32,8 @@ class Command:
     """Length of a clip in frames."""
     fps: float = 10.0
     """Frames a second of the performance."""
+    people: tuple[str, ...] = ()
+    """Names that may appear, so that others can be held out (default: all)."""
     clean: bool = False
     """Leave out the flaws of a camera."""
     workers: int | None = None
@@ -49,6 +51,7 @@ class Command:
             size=self.size,
             frames=self.frames,
             fps=self.fps,
+            people=self.people,
             clean=self.clean,
             workers=self.workers,
         )
