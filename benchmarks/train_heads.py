@@ -482,6 +482,7 @@ def main() -> None:
     networks.pop("discriminator", None)
     for network in networks.values():
         network.to(memory_format=torch.channels_last)
+        network.train()
     average = copy.deepcopy(networks)
     parameters = [p for network in networks.values() for p in network.parameters()]
     optimiser = torch.optim.Adam(parameters, args.rate, betas=(0.5, 0.99))
