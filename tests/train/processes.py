@@ -56,6 +56,9 @@ def main(data: str, output: str) -> None:
         }
         (Path(output) / "facts.json").write_text(json.dumps(facts))
     run.close()
+    run.close()
+    if distributed.is_initialized():
+        sys.exit("the process group outlives its run")
 
 
 if __name__ == "__main__":

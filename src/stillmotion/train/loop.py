@@ -10,6 +10,7 @@ checkpoint is passed over.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from stillmotion.core.errors import StillmotionError
@@ -113,6 +114,7 @@ class Run:
         self.dataset, self.held_out = setup.open_data(config, options)
         setup.check_output(options)
         self.fabric = setup.make_fabric(options)
+        self._owns_group = not (distributed.is_available() and distributed.is_initialized())
         self.fabric.launch()
         world = self.fabric.world_size
         self.per_epoch = setup.steps_per_epoch(config, options, pairs=len(self.dataset), world=world)
@@ -383,6 +385,14 @@ class Run:
             self.record.update(status=f"failed: {type(error).__name__}: {error}")
 
     def close(self) -> None:
-        """Release the event file; safe to call twice."""
+        """Release the event file and leave the process group; safe to call twice.
+
+        A group that lives until the interpreter exits can abort it: gloo's threads, still letting go of
+        tensors, ask for an interpreter that is no longer there. Destroying the group joins them.
+        """
         if self.record is not None:
             self.record.close()
+        if self._owns_group and self.fabric.world_size > 1 and distributed.is_initialized():
+            del self.generator_step, self.discriminator_step  # they hold the group
+            gc.collect()
+            distributed.destroy_process_group()
