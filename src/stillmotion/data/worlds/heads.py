@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -161,6 +163,7 @@ def render_heads(
     fps: float = 10.0,
     truth_size: int = 64,
     people: Sequence[str] = (),
+    hold_out: Sequence[str] = (),
     clean: bool = False,
     start: int = 0,
     workers: int | None = None,
@@ -178,6 +181,7 @@ def render_heads(
         fps: Frames a second of the performance.
         truth_size: Side of the stored id maps.
         people: Names that may appear; empty for all.
+        hold_out: Names that may not, neither alone nor blended.
         clean: Without the camera's flaws.
         start: Number of the first clip.
         workers: Processes; as many as there are cores by default.
@@ -187,7 +191,7 @@ def render_heads(
         Numbers of the clips that were rendered now.
 
     Raises:
-        DataError: No avatars there, or unknown people.
+        DataError: No avatars there, unknown people, or nobody left.
         EngineError: No EGL context can be made.
         OutputError: The folder cannot be written.
     """
@@ -196,18 +200,54 @@ def render_heads(
     if not missing:
         return []
     pack = open_cast(avatars)
-    count = min(workers or os.cpu_count() or 1, len(missing))
-    with _bar(len(missing), start + clips, progress) as step:
-        if count == 1:
-            theatre = Theatre(pack, recipe)
-            for index in missing:
-                step(_render_one(theatre, index, Path(output)))
-        else:
-            _render_all(pack, recipe, missing, Path(output), count, step)
+    if hold_out:
+        recipe = replace(recipe, people=_others(pack, recipe.people, hold_out))
+    jobs = [partial(_render_one, index=index, output=Path(output)) for index in missing]
+    play_all(pack, recipe, jobs, workers=workers, progress=progress)
     return missing
 
 
+def _others(pack: Path, people: Sequence[str], hold_out: Sequence[str]) -> tuple[str, ...]:
+    """Whom the recipe names, or everybody, less those held out."""
+    names = Cast(pack).names
+    unknown = sorted(set(hold_out) - set(names))
+    if unknown:
+        raise DataError(f"nobody called {unknown[0]!r} is in the pack, to be held out", hint="see Cast.names")
+    left = tuple(name for name in people or names if name not in hold_out)
+    if not left:
+        raise DataError("everybody is held out", hint="leave somebody to render")
+    return left
+
+
+Job: TypeAlias = Callable[[Theatre], None]
+"""Renders and stores one clip; it is sent to another process, so it must be picklable."""
+
 _theatre: Theatre | None = None
+
+
+def play_all(pack: Path, recipe: Recipe, jobs: Sequence[Job], *, workers: int | None, progress: bool) -> None:
+    """Do all jobs, each on a theatre of this recipe, on several processes.
+
+    Args:
+        pack: File from `pack_avatars`.
+        recipe: What the clips have in common.
+        jobs: What to do.
+        workers: Processes; None for as many as there are cores.
+        progress: Show a bar.
+
+    Raises:
+        DataError: See `Theatre`.
+        EngineError: No EGL context can be made.
+    """
+    count = min(workers or os.cpu_count() or 1, len(jobs))
+    with _bar(len(jobs), progress) as step:
+        if count == 1:
+            theatre = Theatre(pack, recipe)
+            for job in jobs:
+                job(theatre)
+                step()
+        else:
+            _spread(pack, recipe, jobs, count, step)
 
 
 def _open_theatre(pack: Path, recipe: Recipe) -> None:
@@ -215,18 +255,17 @@ def _open_theatre(pack: Path, recipe: Recipe) -> None:
     _theatre = Theatre(pack, recipe)
 
 
-def _render_here(index: int, output: Path) -> int:
+def _do_here(job: Job) -> None:
     assert _theatre is not None
-    return _render_one(_theatre, index, output)
+    job(_theatre)
 
 
-def _render_one(theatre: Theatre, index: int, output: Path) -> int:
+def _render_one(theatre: Theatre, *, index: int, output: Path) -> None:
     pictures, truth = theatre.clip(index)
     save_clip(output, index, pictures, truth, quality=theatre.quality(index))
-    return index
 
 
-def _render_all(pack: Path, recipe: Recipe, missing: list[int], output: Path, count: int, step) -> None:  # type: ignore[no-untyped-def]
+def _spread(pack: Path, recipe: Recipe, jobs: Sequence[Job], count: int, step: Callable[[], None]) -> None:
     # One rasteriser thread and one BLAS thread a process: more only get in each other's way.
     quiet = {"LP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     before = {name: os.environ.get(name) for name in quiet}
@@ -234,10 +273,11 @@ def _render_all(pack: Path, recipe: Recipe, missing: list[int], output: Path, co
     context = multiprocessing.get_context("spawn")
     try:
         with ProcessPoolExecutor(count, context, initializer=_open_theatre, initargs=(pack, recipe)) as pool:
-            jobs = [pool.submit(_render_here, index, output) for index in missing]
+            running = [pool.submit(_do_here, job) for job in jobs]
             try:
-                for job in as_completed(jobs):
-                    step(job.result())
+                for done in as_completed(running):
+                    done.result()
+                    step()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -248,10 +288,10 @@ def _render_all(pack: Path, recipe: Recipe, missing: list[int], output: Path, co
 
 
 @contextmanager
-def _bar(count: int, total: int, shown: bool) -> Iterator:  # type: ignore[type-arg]
+def _bar(count: int, shown: bool) -> Iterator[Callable[[], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, disable=not shown) as bar:
         task = bar.add_task("rendering heads", total=count)
-        yield lambda _index: bar.advance(task)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,139 @@
+"""Score weights on heads-1: rendered people that no training saw, with a true answer for every task.
+
+    stillmotion render benchmark heads-1 --avatars AVATARS -o DATA
+    python benchmarks/heads_1.py BUNDLE... --data DATA -o OUT [--every 4]
+        [--lpips-trunk FILE --lpips-heads FILE] [--grid CLIPS --face-model YUNET.onnx]
+
+Writes OUT/heads-1.md, .csv, .json and .png. `--benchmark shapes-1` needs no avatars.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from record import machine_name
+
+from stillmotion import __version__, methods
+from stillmotion.core.method import Method, Rendering
+from stillmotion.data.worlds.benchmark import find_benchmark
+from stillmotion.evaluate import speakers
+from stillmotion.evaluate.lpips import Lpips
+from stillmotion.evaluate.protocol import answer, check_rendered, copying, read_sample, true_warp
+from stillmotion.evaluate.scores import FindLandmarks, score
+from stillmotion.evaluate.sheet import sheet_row, sheet_titles
+from stillmotion.evaluate.table import COPYING, TRUE_WARP, Entry, as_csv, as_dict, markdown
+from stillmotion.prepare.faces import YuNet
+from stillmotion.video.image import write_image
+from stillmotion.video.target import replacing
+
+GRID_HELD_OUT = ("brbk7n", "pwij3p")
+"""The two speakers of GRID whose clips are never trained on."""
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs="+", help="names or folders of weights")
+    parser.add_argument("--data", type=Path, required=True, help="where the benchmark was rendered")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--benchmark", default="heads-1")
+    parser.add_argument("--every", type=int, default=1, help="score each n-th frame only (no jitter then)")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--device")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--lpips-trunk", type=Path)
+    parser.add_argument("--lpips-heads", type=Path)
+    parser.add_argument("--grid", type=Path, help="folder of GRID's clips")
+    parser.add_argument("--face-model", type=Path, help="YuNet, for the boxes on GRID")
+    return parser.parse_args()
+
+
+def load_all(options: argparse.Namespace) -> dict[str, Method]:
+    """The candidates, by name."""
+    found: dict[str, Method] = {}
+    for bundle in options.bundles:
+        method = methods.load(bundle, engine=options.engine, device=options.device, threads=options.threads)
+        name = method.spec.weights
+        found[name if name not in found else f"{name} ({Path(bundle).name})"] = method
+    return found
+
+
+def score_world(
+    options: argparse.Namespace,
+    candidates: dict[str, Method],
+    *,
+    lpips: Lpips | None,
+    find_landmarks: FindLandmarks | None,
+) -> tuple[list[Entry], list[np.ndarray]]:
+    """All tasks of the benchmark, and rows for the picture sheet."""
+    benchmark = find_benchmark(options.benchmark)
+    check_rendered(benchmark, options.data)
+    entries, rows = [], []
+    for number, task in enumerate(benchmark.tasks):
+        start = time.perf_counter()
+        sample = read_sample(options.data, task, every=options.every)
+        answers = {name: answer(method, sample) for name, method in candidates.items()}
+        everybody: dict[str, Rendering] = {COPYING: copying(sample), TRUE_WARP: true_warp(sample)} | answers
+        for who, rendering in everybody.items():
+            found = score(rendering, sample, lpips=lpips, find_landmarks=find_landmarks)
+            entries.append(Entry(task.kind, sample.name, who, found))
+        rows = rows or [sheet_titles(answers)]
+        rows.append(sheet_row(sample, answers))
+        print(f"{number + 1}/{len(benchmark.tasks)} {task.kind} {sample.name}: {time.perf_counter() - start:.1f} s")
+    return entries, rows
+
+
+def score_grid(options: argparse.Namespace, candidates: dict[str, Method]) -> list[Entry]:
+    """The held-out speakers of GRID."""
+    detector = YuNet(options.face_model)
+    entries = []
+    for clip in GRID_HELD_OUT:
+        for name, method in candidates.items():
+            frames = speakers.read_speaker(options.grid / f"{clip}.mpg", method, detector)
+            boxes = speakers.face_boxes(frames, detector)
+            if name == next(iter(candidates)):
+                copied = speakers.score_speaker(speakers.copy_first(frames), frames, boxes)
+                entries.append(Entry("speakers", clip, COPYING, copied))
+            found = speakers.score_speaker(speakers.rebuild(method, frames), frames, boxes)
+            entries.append(Entry("speakers", clip, name, found))
+    return entries
+
+
+def main() -> None:
+    """Score, print, write."""
+    options = parse()
+    torch.set_num_threads(options.threads)
+    torch.set_grad_enabled(False)
+    candidates = load_all(options)
+    lpips = None
+    missing = {"landmark_distance": "no landmark network yet", "jitter": "no landmark network yet"}
+    if options.lpips_trunk and options.lpips_heads:
+        lpips = Lpips(trunk=options.lpips_trunk, heads=options.lpips_heads)
+    else:
+        missing["lpips"] = "no weights given"
+    entries, rows = score_world(options, candidates, lpips=lpips, find_landmarks=None)
+    if options.grid and options.face_model:
+        entries += score_grid(options, candidates)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    facts = f"stillmotion {__version__}, {options.benchmark}, {today}, {machine_name()}, every {options.every}. frame"
+    tables = f"{facts}\n\n{markdown(entries, unmeasured=missing)}"
+    options.output.mkdir(parents=True, exist_ok=True)
+    for suffix, text in (
+        ("md", tables),
+        ("csv", as_csv(entries)),
+        ("json", json.dumps({"facts": facts} | as_dict(entries), indent=1) + "\n"),
+    ):
+        with replacing(options.output / f"{options.benchmark}.{suffix}") as partial:
+            partial.write_text(text, encoding="utf-8")
+    write_image(options.output / f"{options.benchmark}.png", np.vstack(rows))
+    print(tables)
+
+
+if __name__ == "__main__":
+    main()

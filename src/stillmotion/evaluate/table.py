@@ -1,0 +1,204 @@
+"""From scores of clips to a table: means with bootstrap intervals, ratios to copying, bars."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from stillmotion.evaluate.scores import SCORES
+
+COPYING = "copying the source"
+TRUE_WARP = "true flow, nothing invented"
+DRAWS = 2000
+"""Resamplings of the clips for an interval."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Scores of one candidate on one clip.
+
+    Attributes:
+        task: `reconstruct`, `animate` or `speakers`.
+        clip: Name of the sample.
+        who: The candidate: weights or a baseline.
+        scores: By name.
+    """
+
+    task: str
+    clip: str
+    who: str
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What weights should reach: at most `most` times what copying the source scores."""
+
+    task: str
+    score: str
+    most: float
+
+
+BARS = (
+    Bar("reconstruct", "l1", 0.5),
+    Bar("reconstruct", "lpips", 0.6),
+    Bar("reconstruct", "l1_mouth", 0.6),
+    Bar("reconstruct", "l1_eyes", 0.6),
+    Bar("animate", "l1", 0.6),
+    Bar("speakers", "l1", 1.0),
+    Bar("speakers", "l1_mouth", 0.8),
+)
+"""Bars of the weights for heads."""
+
+Interval: TypeAlias = tuple[float, float, float]
+"""A value with the ends of its 95 % interval."""
+
+
+def names(entries: Sequence[Entry], task: str) -> list[str]:
+    """Candidates that were scored on a task, in order."""
+    return list(dict.fromkeys(entry.who for entry in entries if entry.task == task))
+
+
+def values(entries: Sequence[Entry], task: str, who: str, *, score: str) -> dict[str, float]:
+    """One score of one candidate, by clip."""
+    rows = (entry for entry in entries if entry.task == task and entry.who == who)
+    return {entry.clip: entry.scores[score] for entry in rows if score in entry.scores}
+
+
+def _draws(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, count, (DRAWS, count))
+
+
+def mean(found: Mapping[str, float]) -> Interval | None:
+    """Mean over clips with its bootstrap interval; None for no clips."""
+    if not found:
+        return None
+    array = np.array(list(found.values()))
+    low, high = np.percentile(array[_draws(len(array))].mean(1), [2.5, 97.5])
+    return float(array.mean()), float(low), float(high)
+
+
+def ratio(found: Mapping[str, float], copied: Mapping[str, float]) -> Interval | None:
+    """Mean over the mean of copying, clips drawn in pairs; None where no clip has both or copying is perfect."""
+    clips = [clip for clip in found if clip in copied]
+    top, bottom = (np.array([side[clip] for clip in clips]) for side in (found, copied))
+    if not clips or bottom.mean() <= 0:
+        return None
+    pick = _draws(len(clips))
+    low, high = np.percentile(top[pick].mean(1) / np.maximum(bottom[pick].mean(1), 1e-12), [2.5, 97.5])
+    return float(top.mean() / bottom.mean()), float(low), float(high)
+
+
+def check_bars(entries: Sequence[Entry], who: str) -> list[tuple[Bar, Interval | None]]:
+    """Every bar whose task was run, with the ratio that a candidate reached; None: not measured."""
+    return [
+        (
+            bar,
+            ratio(values(entries, bar.task, who, score=bar.score), values(entries, bar.task, COPYING, score=bar.score)),
+        )
+        for bar in BARS
+        if who in names(entries, bar.task)
+    ]
+
+
+def markdown(entries: Sequence[Entry], *, unmeasured: Mapping[str, str] | None = None) -> str:
+    """All tables as Markdown.
+
+    Args:
+        entries: Of all tasks and candidates.
+        unmeasured: Scores that could not be measured, with the reason.
+    """
+    tasks = list(dict.fromkeys(entry.task for entry in entries))
+    parts = [_task_table(entries, task) for task in tasks] + [_bar_table(entries)]
+    notes = [f"{SCORES[name].title}: not measured ({why})." for name, why in (unmeasured or {}).items()]
+    return "\n".join([*parts, *notes]).rstrip() + "\n"
+
+
+def _task_table(entries: Sequence[Entry], task: str) -> str:
+    candidates = names(entries, task)
+    clips = {entry.clip for entry in entries if entry.task == task}
+    shown = [score for score in SCORES if any(values(entries, task, who, score=score) for who in candidates)]
+    titles = [SCORES[score].title + (" ↑" if SCORES[score].up else "") for score in shown]
+    lines = [f"### {task}: {len(clips)} clips", "", _row(["", *titles]), _row(["---"] * (len(shown) + 1))]
+    for who in candidates:
+        cells = []
+        for score in shown:
+            found = mean(values(entries, task, who, score=score))
+            digits = SCORES[score].digits
+            cells.append(
+                "–" if found is None else f"{found[0]:.{digits}f} ({found[1]:.{digits}f}–{found[2]:.{digits}f})"
+            )
+        lines.append(_row([who, *cells]))
+    return "\n".join([*lines, ""])
+
+
+def _bar_table(entries: Sequence[Entry]) -> str:
+    tasks = list(dict.fromkeys(entry.task for entry in entries))
+    candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in (COPYING, TRUE_WARP)]
+    bars = [bar for bar in BARS if bar.task in tasks]
+    lines = [
+        "### ratio to copying the source",
+        "",
+        _row(["", "bar", *candidates]),
+        _row(["---"] * (len(candidates) + 2)),
+    ]
+    for bar in bars:
+        cells = []
+        for who in candidates:
+            found = dict(check_bars(entries, who)).get(bar)
+            if found is None:
+                cells.append("not measured")
+            else:
+                cells.append(
+                    f"{found[0]:.2f} ({found[1]:.2f}–{found[2]:.2f}) {'met' if found[0] <= bar.most else 'missed'}"
+                )
+        lines.append(_row([f"{bar.task} {SCORES[bar.score].title}", f"at most {bar.most:g}", *cells]))
+    return "\n".join([*lines, ""]) if bars and candidates else ""
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def as_csv(entries: Sequence[Entry]) -> str:
+    """One line per clip, candidate and score."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["task", "clip", "who", "score", "value"])
+    for entry in entries:
+        writer.writerows([entry.task, entry.clip, entry.who, name, f"{x:.6g}"] for name, x in entry.scores.items())
+    return out.getvalue()
+
+
+def as_dict(entries: Sequence[Entry]) -> dict[str, object]:
+    """For JSON: means, ratios to copying, bars, and every clip."""
+    tasks = list(dict.fromkeys(entry.task for entry in entries))
+    means: dict[str, object] = {}
+    for task in tasks:
+        means[task] = {
+            who: {
+                score: {
+                    "mean": mean(values(entries, task, who, score=score)),
+                    "ratio": ratio(
+                        values(entries, task, who, score=score), values(entries, task, COPYING, score=score)
+                    ),
+                }
+                for score in SCORES
+                if values(entries, task, who, score=score)
+            }
+            for who in names(entries, task)
+        }
+    candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in (COPYING, TRUE_WARP)]
+    bars = {
+        who: [
+            asdict(bar) | {"got": got, "met": got is not None and got[0] <= bar.most}
+            for bar, got in check_bars(entries, who)
+        ]
+        for who in candidates
+    }
+    return {"means": means, "bars": bars, "clips": [asdict(entry) for entry in entries]}
