@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,15 @@ def shared() -> Path:
     if folder is None:
         pytest.skip("the shared material (golden arrays, clips, assets) is not here; set STILLMOTION_SHARED")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Whatever stillmotion remembers of its user (a certificate, a consent) stays inside the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("home")
+        patch.setenv("STILLMOTION_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture

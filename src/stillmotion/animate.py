@@ -13,6 +13,7 @@ from stillmotion.core.method import Method
 from stillmotion.core.motion import Mode
 from stillmotion.methods import EngineName, load
 from stillmotion.prepare.smooth import OneEuro
+from stillmotion.provenance.sealing import Sign, marks
 from stillmotion.session.animator import Animator
 from stillmotion.session.compose import Composer, Show
 from stillmotion.session.driving import Rate, ReferenceRequest, choose_reference, open_driving
@@ -43,6 +44,8 @@ def animate(
     side_by_side: bool = False,
     smooth: bool = False,
     show: Show | None = None,
+    label: bool = False,
+    sign: Sign = "auto",
     progress: Progress | None = None,
 ) -> Report:
     """Make a still picture move as a clip does, and write the video.
@@ -68,6 +71,9 @@ def animate(
         side_by_side: Put source and driving to the left of the result.
         smooth: Take jitter off the driving motion.
         show: `keypoints`, `flow` or `occlusion`.
+        label: Write `AI-generated` into the picture.
+        sign: Add a signed C2PA manifest to the plain mark that every file carries: `auto` (where the extra
+            `provenance` is installed), `always` or `never`.
         progress: Called after each frame with frames done, frames expected (or None), and speed.
 
     Returns:
@@ -92,9 +98,11 @@ def animate(
             paste_back=paste_back,
             side_by_side=side_by_side,
             show=show,
+            label=label,
             has_driving=driven.has_pictures,
         )
-        writer = VideoWriter(output, fps=driven.fps, size=composer.size, audio_from=driven.sound)
+        signed = marks(output, method.spec, sign=sign)
+        writer = VideoWriter(output, fps=driven.fps, size=composer.size, audio_from=driven.sound, **signed)
         with noting_what_is_kept(writer), writer:
             for moment in meter.watch(driven):
                 performed = animator.transfer(moment.motion, float(moment.time))
@@ -110,6 +118,7 @@ def animate(
             reference=index,
             mismatch=mismatch,
             crop_source=str(still.crop),
+            provenance=writer.provenance,
             audio=writer.audio_note or ("copied" if driven.sound else "none"),
             warnings=(*warnings, *driven.warnings, *filter(None, [writer.size_note])),
         )

@@ -37,11 +37,12 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = capsys.readouterr().out.splitlines()[-1].removeprefix("the same by hand: ")
     frames = len(pictures(tmp_path / "demo.mp4"))
     assert frames == len(MotionClip.open(demo.DRIVING))
-    first = (tmp_path / "demo.mp4").read_bytes()
+    first = pictures(tmp_path / "demo.mp4")
     program, *words = shlex.split(line)
     assert program == "stillmotion"
     assert main(words) == 0
-    assert (tmp_path / "demo.mp4").read_bytes() == first
+    again = pictures(tmp_path / "demo.mp4")  # a signature carries its time, so the bytes may differ
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
 
 
 def test_demo_with_other_weights(

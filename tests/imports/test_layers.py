@@ -13,7 +13,7 @@ STORY = ("animate", "session")
 LAYERS = (
     ("core",),
     ("video", "prepare", "runtime", "nn", "weights"),
-    ("methods",),
+    ("methods", "provenance"),
     STORY,
     ("data", "evaluate", "train"),
     ("cli", "live", "studio", "__main__"),

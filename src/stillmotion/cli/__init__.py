@@ -18,6 +18,7 @@ VERBS = {
     "demo": "animate the example that ships with the package",
     "animate": "make a still picture move as a clip does",
     "read": "save the motion of a clip as a motion file",
+    "verify": "say whether a file was marked as generated, and changed since",
     "methods": "list methods, presets and weights",
     "convert": "turn a published checkpoint into a weights bundle",
     "export": "give a bundle the stages that run without torch",
@@ -29,7 +30,16 @@ VERBS = {
 }
 """Every verb and what it does; `a b` lives in the module `a_b`."""
 
-EXTRAS = {"onnxruntime": "onnx"}
+EXTRAS = {
+    "onnxruntime": "onnx",
+    "c2pa": "provenance",
+    "cryptography": "provenance",
+    "gradio": "studio",
+    "fastapi": "studio",
+    "uvicorn": "studio",
+    "aiortc": "studio",
+    "pyvirtualcam": "camera",
+}
 """Modules that are not in the base, by the extra that brings them; all others come with `train`."""
 _TRAIN = {"torch", "lightning_fabric", "tensorboard", "torchmetrics", "onnx", "onnxscript", "moderngl", "meshoptimizer"}
 

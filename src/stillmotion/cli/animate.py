@@ -40,6 +40,10 @@ class Command(Loading):
     """Take jitter off the motion (1-euro filter)."""
     show: Literal["keypoints", "flow", "occlusion"] | None = None
     """Mark keypoints on the result, or put a map beside it."""
+    label: bool = False
+    """Write AI-generated into the picture."""
+    sign: Literal["auto", "always", "never"] = "auto"
+    """Sign the file (C2PA): auto does where the extra provenance is installed."""
     fps: str | None = None
     """Frame rate of a folder of frames or a GIF, such as 25 or 30000/1001."""
 
@@ -65,6 +69,8 @@ class Command(Loading):
                 side_by_side=self.side_by_side,
                 smooth=self.smooth,
                 show=self.show,
+                label=self.label,
+                sign=self.sign,
                 progress=progress,
             )
         show_report(report, as_json=self.json)

@@ -8,6 +8,7 @@ from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import MethodSpec, Rendering
 from stillmotion.core.motion import Keypoints
+from stillmotion.prepare.label import Labeller
 from stillmotion.prepare.paste import Paster
 from stillmotion.prepare.resize import resize_frame, side_by_side
 from stillmotion.prepare.show import draw_flow, draw_keypoints, draw_occlusion
@@ -26,6 +27,7 @@ class Composer:
         paste_back: Set the animated crop back into the full picture.
         side_by_side: Put the source, and the driving frame where there is one, to the left.
         show: `keypoints` are marked on the frame; `flow` and `occlusion` add a map to the right.
+        label: Write that it was generated into the result.
         has_driving: Whether `compose` will get driving frames to put side by side.
 
     Raises:
@@ -44,6 +46,7 @@ class Composer:
         paste_back: bool = False,
         side_by_side: bool = False,
         show: Show | None = None,
+        label: bool = False,
         has_driving: bool = False,
     ) -> None:
         if show is not None and show not in get_args(Show):
@@ -52,6 +55,7 @@ class Composer:
         self._paster = Paster(still.picture, still.crop, size=spec.size) if paste_back else None
         source = still.picture if paste_back else still.frame
         self._height = source.shape[0]
+        self._labeller = Labeller((source.shape[0], source.shape[1])) if label else None
         self._left = [source] if side_by_side else []
         self._has_driving = side_by_side and has_driving
         extra = self._has_driving + (show in ("flow", "occlusion"))
@@ -76,6 +80,8 @@ class Composer:
             frame = draw_keypoints(frame, motion, convention=self._spec.convention)
         if self._paster is not None:
             frame = self._paster.paste(frame)
+        if self._labeller is not None:
+            frame = self._labeller.write(frame)
         panels = [*self._left, frame]
         if self._has_driving and driving is not None:
             panels.insert(1, self._panel(driving))

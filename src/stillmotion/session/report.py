@@ -27,6 +27,7 @@ class Report:
             same pose. None where nothing was animated.
         crop_source: `x,y,w,h` of the source, pixels; empty for a motion file.
         crop_driving: `x,y,w,h` of the driving clip, pixels.
+        provenance: Marks in the file that say it was generated; empty for a motion file.
         audio: What became of the sound: one line.
         warnings: Lines the user should read.
     """
@@ -45,6 +46,7 @@ class Report:
     mismatch: float | None = None
     crop_source: str = ""
     crop_driving: str
+    provenance: str = ""
     audio: str
     warnings: tuple[str, ...] = ()
 

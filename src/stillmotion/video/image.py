@@ -9,12 +9,14 @@ import warnings
 import zlib
 from pathlib import Path
 from typing import TypeAlias
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from stillmotion.core.errors import ImageError, OutputError
 from stillmotion.core.frame import Frame, check_frame
+from stillmotion.video.mark import marked
 from stillmotion.video.target import replacing
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | Image.Image
@@ -112,7 +114,8 @@ def write_image(path: str | os.PathLike[str], frame: Frame, *, metadata: dict[st
     Args:
         path: Where to; an existing file is replaced.
         frame: `uint8 (h, w, 3)`.
-        metadata: Text to store in the file: PNG text chunks, or one JPEG comment; other formats hold none.
+        metadata: Text to store in the file: PNG text chunks, else the `comment` alone (BMP holds none). Every
+            picture says that stillmotion generated it, whatever they are.
 
     Raises:
         OutputError: Unknown suffix, missing folder, no permission, full disk.
@@ -127,7 +130,7 @@ def write_image(path: str | os.PathLike[str], frame: Frame, *, metadata: dict[st
             path=path,
         )
     with replacing(path) as partial:
-        save_picture(partial, frame, metadata=metadata or {})
+        save_picture(partial, frame, metadata=marked(metadata or {}))
     return path
 
 
@@ -141,11 +144,20 @@ def save_picture(path: Path, frame: Frame, *, metadata: dict[str, str]) -> None:
             text.add_text(key, value)
         image.save(path, pnginfo=text, compress_level=4)
     elif suffix in (".jpg", ".jpeg"):
-        image.save(path, quality=95, subsampling=0, comment="; ".join(metadata.values()).encode())
+        image.save(path, quality=95, subsampling=0, comment=metadata.get("comment", "").encode())
     elif suffix == ".webp":
-        image.save(path, quality=95)
+        image.save(path, quality=95, xmp=_xmp(metadata.get("comment", "")))
     else:
         image.save(path)
+
+
+def _xmp(comment: str) -> bytes:
+    """A packet of metadata with one description, for formats without a comment of their own."""
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/" dc:description={quoteattr(comment)}/>'
+        "</rdf:RDF></x:xmpmeta>"
+    ).encode()
 
 
 def _name(source: Source) -> str:

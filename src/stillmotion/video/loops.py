@@ -35,7 +35,8 @@ class GifClip:
     def __init__(self, file: Path, *, fps: Fraction, size: tuple[int, int], metadata: Mapping[str, str]) -> None:
         self._file = file
         self._fps = fps
-        self._comment = "; ".join(f"{key}={value}" for key, value in metadata.items())
+        others = [f"{key}={value}" for key, value in metadata.items() if key != "comment"]
+        self._comment = "; ".join([*filter(None, [metadata.get("comment")]), *others])
         self._frames = 0
         self._last: int | None = None
         height, width = size
@@ -100,9 +101,10 @@ def _palette_graph(width: int, height: int) -> Graph:
 
 def _add_comment(file: Path, comment: str) -> None:
     """Put a comment extension in front of the trailer byte, which the GIF muxer cannot do itself."""
-    text = comment.encode("ascii", "replace")[:255]
+    text = comment.encode("ascii", "replace")
+    blocks = b"".join(bytes([len(part)]) + part for part in (text[i : i + 255] for i in range(0, len(text), 255)))
     with file.open("r+b") as opened:
         opened.seek(-1, 2)
         if opened.read(1) == _TRAILER and text:
             opened.seek(-1, 2)
-            opened.write(b"\x21\xfe" + bytes([len(text)]) + text + b"\x00" + _TRAILER)
+            opened.write(b"\x21\xfe" + blocks + b"\x00" + _TRAILER)
