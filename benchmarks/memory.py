@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+
 import record
 
 SIZE = (720, 1280)

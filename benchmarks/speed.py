@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import record
 
 Frame = Callable[[], np.ndarray]
@@ -34,10 +35,10 @@ SOURCE, DRIVING = 11, 12  # seeds of the two pictures
 def published(bundle: Path, threads: int) -> Frame:
     """Plain eager torch, nothing kept between frames but the source's keypoints."""
     import torch
-    from networks import smooth_picture
     from torch import nn
     from torch.nn import functional as F
 
+    from networks import smooth_picture
     from stillmotion.core.frame import to_planes
     from stillmotion.methods.firstorder.config import FirstOrderConfig
     from stillmotion.methods.firstorder.weights import open_networks
@@ -80,7 +81,6 @@ def published(bundle: Path, threads: int) -> Frame:
 def by_engine(bundle: Path, threads: int, engine: str) -> Frame:
     """`read` and `render` of the loaded method; the source is encoded once."""
     from networks import smooth_picture
-
     from stillmotion.methods import load
 
     if engine == "torch":
@@ -132,7 +132,6 @@ def take_turns(
 def networks_only(preset: str, *, rounds: int, threads: int, clock: str, machine: str | None) -> dict[str, Any]:
     """Every variant of one preset."""
     from networks import CONDITIONING, random_bundle
-
     from stillmotion.methods.firstorder.config import PRESETS
 
     with tempfile.TemporaryDirectory() as place:
@@ -172,7 +171,6 @@ def networks_only(preset: str, *, rounds: int, threads: int, clock: str, machine
 def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> None:
     """A clip of a slowly turning picture at 25 frames a second."""
     from networks import smooth_picture
-
     from stillmotion.video.write import VideoWriter
 
     height, width = size
@@ -184,9 +182,8 @@ def write_clip(path: Path, *, frames: int, size: tuple[int, int]) -> None:
 
 def file_to_file(weights: str | None, *, seconds: int, rounds: int, machine: str | None) -> dict[str, Any]:
     """`stillmotion.animate` on a generated clip of the network's size, default engine."""
-    from networks import smooth_picture
-
     import stillmotion
+    from networks import smooth_picture
 
     method = stillmotion.load(weights)
     size = method.spec.size
