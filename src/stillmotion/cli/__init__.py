@@ -27,6 +27,7 @@ VERBS = {
     "data check": "say what is wrong with a training set before a run does",
     "render shapes": "render moving shapes, a first training set",
     "render heads": "render talking heads from rigged avatars",
+    "render benchmark": "render the clips that weights are scored on",
 }
 """Every verb and what it does; `a b` lives in the module `a_b`."""
 

@@ -33,7 +33,9 @@ class Command:
     fps: float = 10.0
     """Frames a second of the performance."""
     people: tuple[str, ...] = ()
-    """Names that may appear, so that others can be held out (default: all)."""
+    """Names that may appear (default: all)."""
+    hold_out: tuple[str, ...] = ()
+    """Names that may not appear, alone or blended; heads-1 stands for the people of that benchmark."""
     clean: bool = False
     """Leave out the flaws of a camera."""
     workers: int | None = None
@@ -41,8 +43,10 @@ class Command:
 
     def run(self) -> None:
         """Render and say how many."""
+        from stillmotion.data.worlds.benchmark import HELD_OUT
         from stillmotion.data.worlds.heads import render_heads
 
+        away = [name for word in self.hold_out for name in (HELD_OUT if word == "heads-1" else (word,))]
         done = render_heads(
             self.avatars,
             clips=self.clips,
@@ -52,6 +56,7 @@ class Command:
             frames=self.frames,
             fps=self.fps,
             people=self.people,
+            hold_out=away,
             clean=self.clean,
             workers=self.workers,
         )

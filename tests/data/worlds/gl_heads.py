@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from stillmotion.core.errors import DataError, OutputError
 from stillmotion.core.flow import warp
+from stillmotion.data.worlds.benchmark import Shoot, heads_1, render_benchmark
 from stillmotion.data.worlds.cast import match_uv
 from stillmotion.data.worlds.heads import Recipe, Theatre, open_cast, render_heads
 from stillmotion.data.worlds.look import even_light, make_look
@@ -68,9 +69,7 @@ def test_warping_by_the_true_flow_shows_the_visible_pixels(pack: Path, seed: int
 
 
 def test_small_truth_agrees_with_large(pack: Path) -> None:
-    small, large = (
-        Theatre(pack, dataclasses.replace(FEW, size=256, truth_size=size)).clip(2)[1].flow(2, 0) for size in (64, 256)
-    )
+    small, large = (Theatre(pack, replace(FEW, size=256, truth_size=size)).clip(2)[1].flow(2, 0) for size in (64, 256))
     assert small.occlusion is not None
     assert large.occlusion is not None
     middle = (large.grid[1::4, 1::4] + large.grid[2::4, 2::4]) / 2
@@ -145,6 +144,33 @@ def test_sets_resume_and_do_not_depend_on_workers(pack: Path, tmp_path: Path) ->
     assert frames.shape == (2, 64, 64, 3)
     assert truth.flow(1, 0).size == (32, 32)
     assert not list(alone.glob(".*"))
+
+
+def test_people_who_are_held_out_do_not_appear(pack: Path, tmp_path: Path) -> None:
+    small = {"seed": 3, "frames": 2, "size": 64, "progress": False, "workers": 1}
+    away = ("White_M_1_Casual", "Black_F_1_Casual")
+    render_heads(pack, clips=2, output=tmp_path, hold_out=away, **small)
+    assert {read_clip(tmp_path, index)[1].person.split(":")[0] for index in (0, 1)} == {"Asian_F_2_Casual"}
+    with pytest.raises(DataError, match="nobody called 'Nobody' is in the pack, to be held out"):
+        render_heads(pack, clips=3, output=tmp_path, hold_out=["Nobody"], **small)
+    with pytest.raises(DataError, match="everybody is held out"):
+        render_heads(pack, clips=3, output=tmp_path, hold_out=[*away, "Asian_F_2_Casual"], **small)
+
+
+def test_a_benchmark_shows_one_motion_on_two_people_in_their_own_light(pack: Path, tmp_path: Path) -> None:
+    clips = (
+        Shoot(("White_M_1_Casual",), 7, 1),
+        Shoot(("Black_F_1_Casual",), 7, 2),
+        Shoot(("White_M_1_Casual", "Black_F_1_Casual"), 8, 1),
+    )
+    small = replace(heads_1(), size=64, truth_size=64, frames=2, clips=clips)
+    assert render_benchmark(small, tmp_path, avatars=pack, workers=1, progress=False) == [0, 1, 2]
+    (first, white), (_, black), (_, both) = (read_clip(tmp_path, index) for index in range(3))
+    assert (white.person, black.person) == ("White_M_1_Casual", "Black_F_1_Casual")
+    assert both.person == "White_M_1_Casual:0.50+Black_F_1_Casual:0.50"
+    assert white.motion == black.motion == "track-7"
+    assert np.abs(white.pose - black.pose).max() < 0.05
+    assert first.shape == (2, 64, 64, 3)
 
 
 def test_a_pack_holds_the_people_and_renders_without_their_files(pack: Path, glb_files: list[Path]) -> None:

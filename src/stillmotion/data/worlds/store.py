@@ -13,6 +13,12 @@ from stillmotion.core.errors import DataError
 from stillmotion.data.worlds.files import write_bytes
 from stillmotion.data.worlds.truth import ClipTruth, pack_truth, read_truth
 
+_WHOLE = 128
+"""Sides of pictures whose clips may use x264's macroblock tree are multiples of this.
+
+At others (64, 192) it reads memory it did not write, and equal frames gave up to 30 different files in
+60 tries; at 128 and 256, and without the tree at 64, one."""
+
 
 def clip_paths(folder: str | Path, index: int) -> tuple[Path, Path]:
     """Where the frames and the truth of a clip are."""
@@ -48,6 +54,8 @@ def encode(frames: np.ndarray, *, fps: float, quality: int) -> bytes:
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
         stream.options = {"crf": str(quality), "preset": "veryfast", "threads": "1"}
+        if any(side % _WHOLE for side in frames.shape[1:3]):
+            stream.options |= {"x264-params": "mbtree=0"}
         for picture in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
