@@ -7,6 +7,7 @@ r"""Train the compact weights that ship: rendered heads with exact truth, mixed 
 `--schedule` is a list of PHASE:MINUTES. `motion` trains keypoints and dense motion on 64×64 pixels,
 without a generator: the truth has the flow and the landmarks, and a warped real source must look like
 the driving frame. `paint` freezes the motion and trains the generator on windows of full-size frames.
+`published` is the paper's recipe, everything together without the truth, to compare with.
 Everything is resumable: the same command goes on where the run stopped. Clips are rendered beside the
 training, by this machine's graphics card if it has one, and kept under
 `RUN/rendered`; `--avatars` is a folder of GLB files, or the one file `pack_avatars` makes of it (20 MB),

@@ -20,11 +20,12 @@ from heads.loader import Loader, World
 from heads.motion import motion_figures, motion_step
 from heads.painting import painting_step
 from heads.pictures import sheet
+from heads.published import published_step
 from stillmotion.methods.firstorder.config import FirstOrderConfig
 from stillmotion.nn.features import FeatureNetwork
 
-BATCH = {"motion": 32, "paint": 12}
-SIZE = {"motion": 128, "paint": 256}
+BATCH = {"motion": 32, "paint": 12, "published": 16}
+SIZE = {"motion": 128, "paint": 256, "published": 128}
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Run:
         worlds: What pairs are drawn from, with shares.
         features: Of the perceptual term.
         output: Folder of the state, the log and the sheets.
-        phases: Names (`motion`, `paint`) with minutes, in order.
+        phases: Names (`motion`, `paint`, `published`) with minutes, in order.
         rate: Largest learning rate of Adam; it falls to a thirtieth within each phase.
         seed: Of pairs and windows.
         batch: Factor on the batch sizes.
@@ -87,7 +88,11 @@ class Run:
         generator, detector = self.networks["generator"], self.networks["kp_detector"]
         motion = [detector, generator.dense_motion_network]
         painters = [part for name, part in generator.named_children() if name != "dense_motion_network"]
-        learning, still = (motion, painters) if phase == "motion" else (painters, motion)
+        learning, still = {
+            "motion": (motion, painters),
+            "paint": (painters, motion),
+            "published": (motion + painters, []),
+        }[phase]
         for part in still:
             part.eval()
         for part in learning:
@@ -140,6 +145,9 @@ class Run:
             turn = self.state["steps"] % 3 == 0
             losses, outputs = motion_step(self.networks, item, self.config, turn=turn)
             figures = motion_figures(outputs, item)
+        elif phase == "published":
+            losses, outputs = published_step(self.networks, item, self.config, self.features)
+            figures = painting_figures(outputs, item)
         else:
             losses, outputs, item = painting_step(self.networks, item, rng, self.features)
             figures = painting_figures(outputs, item)
