@@ -22,14 +22,15 @@ def painting_step(
     outputs, window = windows(networks, item, rng)
     losses = {"deformed": outputs["prediction"].new_zeros(())}
     for name in ("prediction", "generated"):  # a painted picture that is never judged alone is never chosen
-        seen = perceptual(
-            features,
-            outputs[name],
-            window["driving"],
-            scales=(1.0, 0.5),
-            weights=(1.5,) * 7,
-            emphasis=window["emphasis"],
-        )
+        with fast():
+            seen = perceptual(
+                features,
+                outputs[name],
+                window["driving"],
+                scales=(1.0, 0.5),
+                weights=(1.5,) * 7,
+                emphasis=window["emphasis"],
+            )
         losses[f"perceptual_{name}"] = seen
         losses[f"pixel_{name}"] = 40 * mean_difference(outputs[name], window["driving"], window["emphasis"])
     losses["keep"] = 0.3 * keep_loss(outputs["keep"], window)
