@@ -2,7 +2,7 @@
 
     stillmotion render benchmark heads-1 --avatars AVATARS -o DATA
     python benchmarks/heads_1.py BUNDLE... --data DATA -o OUT [--every 4]
-        [--lpips-trunk FILE --lpips-heads FILE] [--grid CLIPS --face-model YUNET.onnx]
+        [--landmarks] [--lpips-trunk FILE --lpips-heads FILE] [--grid CLIPS --face-model YUNET.onnx]
 
 Writes OUT/heads-1.md, .csv, .json and .png. `--benchmark shapes-1` needs no avatars.
 """
@@ -17,9 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import machine_name
 
+from record import machine_name
 from stillmotion import __version__, methods
+from stillmotion.core.errors import StillmotionError
+from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method, Rendering
 from stillmotion.data.worlds.benchmark import find_benchmark
 from stillmotion.evaluate import speakers
@@ -28,7 +30,7 @@ from stillmotion.evaluate.protocol import answer, check_rendered, copying, read_
 from stillmotion.evaluate.scores import FindLandmarks, score
 from stillmotion.evaluate.sheet import sheet_row, sheet_titles
 from stillmotion.evaluate.table import COPYING, TRUE_WARP, Entry, as_csv, as_dict, markdown
-from stillmotion.prepare.faces import YuNet
+from stillmotion.prepare.faces import YuNet, main_face
 from stillmotion.video.image import write_image
 from stillmotion.video.target import replacing
 
@@ -49,6 +51,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--lpips-trunk", type=Path)
     parser.add_argument("--lpips-heads", type=Path)
+    parser.add_argument("--landmarks", action="store_true", help="landmark distance and jitter, by the shipped network")
     parser.add_argument("--grid", type=Path, help="folder of GRID's clips")
     parser.add_argument("--face-model", type=Path, help="YuNet, for the boxes on GRID")
     return parser.parse_args()
@@ -105,34 +108,60 @@ def score_grid(options: argparse.Namespace, candidates: dict[str, Method]) -> li
     return entries
 
 
-def main() -> None:
-    """Score, print, write."""
-    options = parse()
-    torch.set_num_threads(options.threads)
-    torch.set_grad_enabled(False)
-    candidates = load_all(options)
-    lpips = None
-    missing = {"landmark_distance": "no landmark network yet", "jitter": "no landmark network yet"}
-    if options.lpips_trunk and options.lpips_heads:
-        lpips = Lpips(trunk=options.lpips_trunk, heads=options.lpips_heads)
-    else:
-        missing["lpips"] = "no weights given"
-    entries, rows = score_world(options, candidates, lpips=lpips, find_landmarks=None)
-    if options.grid and options.face_model:
-        entries += score_grid(options, candidates)
+def landmark_finder() -> tuple[FindLandmarks | None, str]:
+    """The shipped landmark network as the scores want it, or why there is none."""
+    from stillmotion.session.faces import open_landmarker
+
+    try:
+        landmarker = open_landmarker(threads=1)
+    except StillmotionError as error:
+        return None, error.message
+
+    def find(frame: Frame) -> np.ndarray | None:
+        face = main_face(landmarker.find(frame))
+        if face is None or face.landmarks is None:
+            return None
+        return face.landmarks * 2 / [frame.shape[1], frame.shape[0]] - 1
+
+    return find, ""
+
+
+def save(options: argparse.Namespace, entries: list[Entry], rows: list[np.ndarray], missing: dict[str, str]) -> str:
+    """Write the tables and the sheet; returns the page."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    facts = f"stillmotion {__version__}, {options.benchmark}, {today}, {machine_name()}, every {options.every}. frame"
-    tables = f"{facts}\n\n{markdown(entries, unmeasured=missing)}"
+    which = "every frame" if options.every == 1 else f"frames 0, {options.every}, {2 * options.every} …"
+    facts = f"stillmotion {__version__}, {options.benchmark}, {today}, {machine_name()}, {which}"
+    page = f"{facts}\n\n{markdown(entries, unmeasured=missing)}"
     options.output.mkdir(parents=True, exist_ok=True)
     for suffix, text in (
-        ("md", tables),
+        ("md", page),
         ("csv", as_csv(entries)),
         ("json", json.dumps({"facts": facts} | as_dict(entries), indent=1) + "\n"),
     ):
         with replacing(options.output / f"{options.benchmark}.{suffix}") as partial:
             partial.write_text(text, encoding="utf-8")
     write_image(options.output / f"{options.benchmark}.png", np.vstack(rows))
-    print(tables)
+    return page
+
+
+def main() -> None:
+    """Score, print, write."""
+    options = parse()
+    torch.set_num_threads(options.threads)
+    torch.set_grad_enabled(False)
+    candidates = load_all(options)
+    lpips, missing = None, {}
+    if options.lpips_trunk and options.lpips_heads:
+        lpips = Lpips(trunk=options.lpips_trunk, heads=options.lpips_heads)
+    else:
+        missing["lpips"] = "no weights given"
+    find_landmarks, why = landmark_finder() if options.landmarks else (None, "not asked for: --landmarks")
+    if find_landmarks is None:
+        missing |= {"landmark_distance": why, "jitter": why}
+    entries, rows = score_world(options, candidates, lpips=lpips, find_landmarks=find_landmarks)
+    if options.grid and options.face_model:
+        entries += score_grid(options, candidates)
+    print(save(options, entries, rows, missing))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from stillmotion.core.motion import Keypoints
 from stillmotion.data.worlds.benchmark import Task, render_benchmark, shapes_1
 from stillmotion.evaluate.flows import distance, flow_at, resample_flow, resample_occlusion
 from stillmotion.evaluate.protocol import Sample, answer, check_rendered, copying, read_sample, true_warp
-from stillmotion.evaluate.scores import MOUTH, SCORES, box_of, score, shake
+from stillmotion.evaluate.scores import MOUTH, SCORES, box_of, landmark_scores, score, shake
 from stillmotion.evaluate.sheet import SIDE, sheet_row, sheet_titles, telling_frame
 
 PAIR = next(task for task in shapes_1().tasks if task.kind == "animate")
@@ -119,6 +119,20 @@ def test_unsteady_landmarks_jitter_and_drifting_ones_do_not() -> None:
     unsteady = drift.copy()
     unsteady[::2, :, 0] += 1 / 32
     assert shake(unsteady, frame=(64, 64)) == pytest.approx(2)
+
+
+def test_frames_without_a_face_are_counted_and_passed_over(sample: Sample) -> None:
+    answers = iter([None, *sample.truth.landmarks[1:4], None, *sample.truth.landmarks[5:], *sample.truth.landmarks])
+    got = landmark_scores(sample.target, sample, lambda frame: next(answers))
+    assert got["found"] == 0.75
+    assert got["landmark_distance"] == 0
+    assert abs(got["jitter"]) < 2
+    nothing = score(perfect(sample), sample, find_landmarks=lambda frame: None)
+    assert nothing["found"] == 0
+    assert "landmark_distance" not in nothing
+    assert "jitter" not in nothing
+    with pytest.raises(DataError, match=r"landmarks \(68, 2\) were found, the truth has \(4, 2\)"):
+        landmark_scores(sample.target, sample, lambda frame: np.zeros((68, 2)))
 
 
 def test_jitter_is_left_out_where_frames_are_skipped(shapes: Path) -> None:

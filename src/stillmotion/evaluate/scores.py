@@ -13,7 +13,9 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
+from stillmotion.core.errors import DataError
 from stillmotion.core.flow import Flow
 from stillmotion.core.frame import Frame, to_planes
 from stillmotion.core.method import Rendering
@@ -44,7 +46,7 @@ SCORES = {
     "l1": Score("L1", 4, "mean absolute difference"),
     "psnr": Score("PSNR", 2, "dB, from the mean squared error of the clip", up=True),
     "ssim": Score("SSIM", 3, "structural similarity", up=True),
-    "lpips": Score("LPIPS", 4, "learned perceptual distance, SqueezeNet, version 0.1"),
+    "lpips": Score("LPIPS", 4, "learned perceptual distance, SqueezeNet, version 0.1, each third frame"),
     "l1_visible": Score("L1 visible", 4, "L1 where the source shows the same surface point"),
     "l1_disoccluded": Score("L1 disoccluded", 4, "L1 where it does not"),
     "l1_mouth": Score("L1 mouth", 4, "L1 in the box around the true landmarks of the mouth"),
@@ -53,6 +55,7 @@ SCORES = {
     "flow_error_landmarks": Score("flow px at landmarks", 2, "the same at the visible true landmarks alone"),
     "occlusion_iou": Score("occlusion IoU", 3, "overlap of what is invented with what is hidden", up=True),
     "landmark_distance": Score("landmarks px", 2, "landmarks found in the answer, to the true ones"),
+    "found": Score("faces found", 3, "share of the frames in which they are found at all", up=True),
     "jitter": Score(
         "jitter px", 3, "second difference of landmarks beyond that in the true frames; below 0 is stiller"
     ),
@@ -64,8 +67,11 @@ MOUTH, EYES = slice(48, 68), slice(36, 48)
 PAD = 6 / 256
 """A box reaches this share of the frame's side beyond its landmarks."""
 
-FindLandmarks: TypeAlias = Callable[[Frame], np.ndarray]
-"""A frame `uint8 (h, w, 3)` to landmarks `float (k, 2)`, `edges`, in the layout of the truth."""
+LPIPS_EVERY = 3
+"""LPIPS, by far the dearest score, looks at each third frame of a clip."""
+
+FindLandmarks: TypeAlias = Callable[[Frame], np.ndarray | None]
+"""A frame `uint8 (h, w, 3)` to landmarks `float (k, 2)`, `edges`, in the layout of the truth; None: no face."""
 
 
 def score(
@@ -83,7 +89,10 @@ def score(
         Scores by name, in the order of `SCORES`.
     """
     target = to_planes(sample.target)
-    found = _picture_scores(given.planes, target, lpips)
+    found = _picture_scores(given.planes, target)
+    if lpips is not None:
+        few = np.unique(sample.index // LPIPS_EVERY, return_index=True)[1]
+        found["lpips"] = _mean_of(lpips, given.planes[few], target[few])
     error = np.abs(given.planes - target).mean(1)
     found |= _region_scores(error, sample) | _box_scores(error, sample) | _flow_scores(given, sample)
     if find_landmarks is not None:
@@ -91,18 +100,18 @@ def score(
     return {name: found[name] for name in SCORES if name in found and np.isfinite(found[name])}
 
 
-def _picture_scores(planes: np.ndarray, target: np.ndarray, lpips: Lpips | None) -> dict[str, float]:
-    out: dict[str, float] = {}
-    out["l1"] = float(np.abs(planes - target).mean())
-    out["psnr"] = float(-10 * np.log10(max(float(((planes - target) ** 2).mean()), 1e-10)))
-    ours, theirs = torch.from_numpy(np.ascontiguousarray(planes)), torch.from_numpy(target)
-    measures: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {"ssim": metrics.ssim}
-    if lpips is not None:
-        measures["lpips"] = lpips
-    for name, measure in measures.items():
-        pairs = zip(ours.split(BATCH), theirs.split(BATCH), strict=True)
-        out[name] = float(torch.cat([measure(a, b) for a, b in pairs]).mean())
-    return out
+def _picture_scores(planes: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    return {
+        "l1": float(np.abs(planes - target).mean()),
+        "psnr": float(-10 * np.log10(max(float(((planes - target) ** 2).mean()), 1e-10))),
+        "ssim": _mean_of(metrics.ssim, planes, target),
+    }
+
+
+def _mean_of(measure: Callable[[Tensor, Tensor], Tensor], planes: np.ndarray, target: np.ndarray) -> float:
+    """Mean of a torch metric over frames, a batch at a time."""
+    ours, theirs = (torch.from_numpy(np.ascontiguousarray(array)).split(BATCH) for array in (planes, target))
+    return float(torch.cat([measure(a, b) for a, b in zip(ours, theirs, strict=True)]).mean())
 
 
 def _region_scores(error: np.ndarray, sample: Sample) -> dict[str, float]:
@@ -176,23 +185,44 @@ def _landmark_errors(flow: Flow, sample: Sample, frame: int) -> np.ndarray:
 def landmark_scores(frames: np.ndarray, sample: Sample, find_landmarks: FindLandmarks) -> dict[str, float]:
     """Distance of found landmarks to the true ones, and jitter beyond the true frames'.
 
+    Frames in which nothing is found count for neither; their share is told.
+
     Args:
         frames: `uint8 (t, h, w, 3)` to look at.
         sample: What was asked.
         find_landmarks: Finds landmarks in frames.
+
+    Raises:
+        DataError: The landmarks are not in the layout of the truth.
     """
-    found = np.stack([find_landmarks(frame) for frame in frames])
     wanted = sample.truth.landmarks[sample.index]
-    if found.shape != wanted.shape:
-        return {}
-    out = {"landmark_distance": float(distance(found, wanted, frame=sample.size).mean())}
+    found = _find_all(frames, find_landmarks, wanted)
+    seen = np.isfinite(found[:, 0, 0])
+    out = {"found": float(seen.mean())}
+    if seen.any():
+        out["landmark_distance"] = float(distance(found[seen], wanted[seen], frame=sample.size).mean())
     if len(found) > 2 and (np.diff(sample.index) == 1).all():
-        there = np.stack([find_landmarks(frame) for frame in sample.target])
+        there = _find_all(sample.target, find_landmarks, wanted)
         out["jitter"] = shake(found, frame=sample.size) - shake(there, frame=sample.size)
     return out
 
 
+def _find_all(frames: np.ndarray, find_landmarks: FindLandmarks, like: np.ndarray) -> np.ndarray:
+    """Landmarks of all frames `(t, k, 2)`; not a number where no face is found."""
+    out = np.full(like.shape, np.nan)
+    for row, frame in zip(out, frames, strict=True):
+        points = find_landmarks(frame)
+        if points is not None and points.shape != row.shape:
+            raise DataError(f"landmarks {points.shape} were found, the truth has {row.shape}", hint="use 68 points")
+        row[:] = np.nan if points is None else points
+    return out
+
+
 def shake(points: np.ndarray, *, frame: tuple[int, int]) -> float:
-    """Mean length of the second difference in time of `edges` points `(t, k, 2)`, in pixels."""
+    """Mean length of the second difference in time of `edges` points `(t, k, 2)`, in pixels.
+
+    Frames that are not a number are passed over; not a number where fewer than three in a row are known.
+    """
     second = np.diff(np.asarray(points, np.float64), n=2, axis=0)
-    return float(distance(second, np.zeros_like(second), frame=frame).mean())
+    second = second[np.isfinite(second).all((1, 2))]
+    return float(distance(second, np.zeros_like(second), frame=frame).mean()) if len(second) else float("nan")
