@@ -21,6 +21,7 @@ from stillmotion.nn.rewrite import (
 )
 from stillmotion.nn.rewrite.heads import BlockedConvolution
 from stillmotion.nn.rewrite.sampling import NineUp, SeparableDown, TiledUp, TransposedUp, gather_42, spread_42
+from stillmotion.nn.rewrite.tiles import from_tiles, to_tiles
 from stillmotion.nn.rewrite.winograd import WinogradChain, gather_43, spread_43
 
 
@@ -75,7 +76,7 @@ def test_subpixel_upsampling_keeps_the_output_and_its_border(variant: Upsampling
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "kind"),
-    [(64, 16, TransposedUp), (256, 128, TiledUp), (512, 512, NineUp)],
+    [(64, 64, TransposedUp), (128, 64, TiledUp), (512, 512, NineUp)],
     ids=["transposed", "tiles", "nine"],
 )
 def test_auto_picks_by_the_number_of_planes(inputs: int, outputs: int, kind: type[nn.Module]) -> None:
@@ -111,6 +112,14 @@ def test_winograd_bottleneck_keeps_the_output(container: str, size: tuple[int, i
     (chain,) = winograd_bottleneck(fold_batch_norm(held)).children()
     assert isinstance(chain, WinogradChain)
     assert (chain(x) - before).abs().max() < 1e-5 * before.abs().max()
+
+
+def test_tiles_hold_column_then_row_and_come_back() -> None:
+    x = torch.randn(2, 3, 8, 12)
+    tiles = to_tiles(x, 4)
+    assert tiles.shape == (4, 4, 2, 2, 3, 3)
+    assert torch.equal(tiles[1, 2, 0, 1, 2], x[0, :, 4 + 2, 8 + 1])
+    assert torch.equal(from_tiles(tiles), x)
 
 
 def test_winograd_needs_folded_norms() -> None:

@@ -44,7 +44,11 @@ class OpenVinoEngine:
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
         self._openvino = import_openvino()
         self._core = self._openvino.Core()
-        self._options: dict[str, object] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        self._options: dict[str, object] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "ENABLE_CPU_PINNING": False,  # a pinned thread waits behind whatever else runs on its core
+        }
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
         self._graphs = Graphs(bundle, self._compile)

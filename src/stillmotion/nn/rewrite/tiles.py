@@ -1,7 +1,8 @@
 """Tile layout: `(t, t, n, h/t, w/t, c)`, where fast convolutions are a few additions and one matrix product.
 
-The first two axes are the place inside a tile, so that every plane `x[i, j]` is a matrix with a
-row per tile, and the neighbours a tile needs are other planes, shifted by one tile at its border.
+The first two axes are the place inside a tile, column then row, so that every plane `x[j, i]` is a
+matrix with a row per tile, and the neighbours a tile needs are other planes, shifted by one tile at
+its border.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from torch.nn import functional as F
 
 Combine = Callable[[list[Tensor]], list[Tensor]]
 """A fixed linear map along one axis, written as additions: planes in, planes out."""
+Finish = Callable[[Tensor], Tensor]
+"""What is done to each plane of a result."""
 
 
 def to_tiles(x: Tensor, side: int) -> Tensor:
@@ -24,13 +27,13 @@ def to_tiles(x: Tensor, side: int) -> Tensor:
     """
     n, c, h, w = x.shape
     split = x.permute(0, 2, 3, 1).reshape(n, h // side, side, w // side, side, c)
-    return split.permute(2, 4, 0, 1, 3, 5)
+    return split.permute(4, 2, 0, 1, 3, 5)
 
 
 def from_tiles(x: Tensor) -> Tensor:
     """Inverse of `to_tiles`."""
     side, _, n, rows, columns, c = x.shape
-    plain = x.permute(2, 3, 0, 4, 1, 5).reshape(n, rows * side, columns * side, c)
+    plain = x.permute(2, 3, 1, 4, 0, 5).reshape(n, rows * side, columns * side, c)
     return plain.permute(0, 3, 1, 2)
 
 
@@ -48,7 +51,9 @@ def _with_neighbours(planes: list[Tensor], *, axis: int) -> list[Tensor]:
     return [first, *planes, last]
 
 
-def tile_product(x: Tensor, weight: Tensor, *, spread: Combine, gather: Combine) -> Tensor:
+def tile_product(
+    x: Tensor, weight: Tensor, *, spread: Combine, gather: Combine, finish: Finish | None = None
+) -> Tensor:
     """A convolution with taps at most one tile away, as products of whole planes.
 
     Args:
@@ -56,18 +61,20 @@ def tile_product(x: Tensor, weight: Tensor, *, spread: Combine, gather: Combine)
         weight: `(k · k, c, c')`, one matrix per product, the column factor first.
         spread: `t + 2` planes (a halo of one on each side) to the k factors along one axis.
         gather: k products to the planes of the result along one axis.
+        finish: Done to every plane of the result, such as adding a bias.
 
     Returns:
         `(t', t', n, rows, columns, c')`.
 
-    Source: Lavin and Gray 2016 for the scheme; the layout is ours. One axis after the other, each
-    on all planes of the other axis at once, keeps the exported graph small.
+    Source: Lavin and Gray 2016 for the scheme; the layout is ours. Planes are taken apart and put
+    together along the first axis alone, which a runtime does by pointing, without a copy; so the
+    rows of each tile column are a tensor of their own in between.
     """
     n, rows, columns, c = x.shape[2:]
-    lines = torch.stack(spread(_with_neighbours(list(x.unbind(0)), axis=-3)), dim=1)
-    factors = torch.stack(spread(_with_neighbours(list(lines.unbind(0)), axis=-2)))
+    lines = [torch.cat(spread(_with_neighbours(list(line.split(1)), axis=-3))) for line in x.unbind(0)]
+    factors = torch.stack(spread(_with_neighbours(lines, axis=-2)))
     k = math.isqrt(weight.shape[0])
     products = factors.reshape(k * k, n * rows * columns, c) @ weight
-    products = products.reshape(k, k, n, rows, columns, weight.shape[2])
-    lines = torch.stack(gather(list(products.unbind(0))), dim=1)
-    return torch.stack(gather(list(lines.unbind(0))))
+    lines = gather(list(products.reshape(k, k, n, rows, columns, weight.shape[2]).unbind(0)))
+    finished = [[finish(p) if finish else p for p in gather(list(line.split(1)))] for line in lines]
+    return torch.stack([torch.cat(planes) for planes in finished])

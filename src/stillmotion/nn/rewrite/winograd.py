@@ -55,7 +55,11 @@ class WinogradConvolution(nn.Module):
         self.bias = nn.Parameter(convolution.bias.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        return tile_product(x, self.weight, spread=spread_43, gather=gather_43) + self.bias
+        return tile_product(x, self.weight, spread=spread_43, gather=gather_43, finish=self.finish)
+
+    def finish(self, plane: Tensor) -> Tensor:
+        """Bias."""
+        return plane + self.bias
 
 
 class WinogradBlock(nn.Module):
