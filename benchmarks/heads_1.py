@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import hashlib
 import json
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from record import machine_name
-from stillmotion import __version__, methods
+from stillmotion import __version__, evaluate, methods
 from stillmotion.core.errors import StillmotionError
 from stillmotion.core.frame import Frame
-from stillmotion.core.method import Method, Rendering
+from stillmotion.core.method import Method
 from stillmotion.data.worlds.benchmark import find_benchmark
 from stillmotion.evaluate import speakers
 from stillmotion.evaluate.lpips import Lpips
@@ -67,6 +69,15 @@ def load_all(options: argparse.Namespace) -> dict[str, Method]:
     return found
 
 
+def baseline_file(options: argparse.Namespace, has_lpips: bool, has_landmarks: bool) -> Path:
+    """Where the baselines' scores are kept from run to run: named after all that they depend on."""
+    code = [path.read_bytes() for path in sorted(Path(evaluate.__file__).parent.glob("*.py"))]
+    data = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(options.data.glob("*.npz"))]
+    facts = (options.benchmark, options.every, has_lpips, has_landmarks, data)
+    key = hashlib.sha256(b"".join([*code, repr(facts).encode()])).hexdigest()[:12]
+    return Path(options.data) / f"baselines-{key}.json"
+
+
 def score_world(
     options: argparse.Namespace,
     candidates: dict[str, Method],
@@ -77,18 +88,29 @@ def score_world(
     """All tasks of the benchmark, and rows for the picture sheet."""
     benchmark = find_benchmark(options.benchmark)
     check_rendered(benchmark, options.data)
+    measure = partial(score, lpips=lpips, find_landmarks=find_landmarks)
+    kept = baseline_file(options, lpips is not None, find_landmarks is not None)
+    baselines: dict[str, dict[str, dict[str, float]]] = json.loads(kept.read_text()) if kept.exists() else {}
     entries, rows = [], []
     for number, task in enumerate(benchmark.tasks):
         start = time.perf_counter()
         sample = read_sample(options.data, task, every=options.every)
         answers = {name: answer(method, sample) for name, method in candidates.items()}
-        everybody: dict[str, Rendering] = {COPYING: copying(sample), TRUE_WARP: true_warp(sample)} | answers
-        for who, rendering in everybody.items():
-            found = score(rendering, sample, lpips=lpips, find_landmarks=find_landmarks)
-            entries.append(Entry(task.kind, sample.name, who, found))
+        found = baselines.get(str(number)) or {
+            COPYING: measure(copying(sample), sample),
+            TRUE_WARP: measure(true_warp(sample), sample),
+        }
+        baselines[str(number)] = found
+        found = found | {who: measure(rendering, sample) for who, rendering in answers.items()}
+        entries += [Entry(task.kind, sample.name, who, scores) for who, scores in found.items()]
         rows = rows or [sheet_titles(answers)]
         rows.append(sheet_row(sample, answers))
-        print(f"{number + 1}/{len(benchmark.tasks)} {task.kind} {sample.name}: {time.perf_counter() - start:.1f} s")
+        print(
+            f"{number + 1}/{len(benchmark.tasks)} {task.kind} {sample.name}: {time.perf_counter() - start:.1f} s",
+            flush=True,
+        )
+    with replacing(kept) as partial_file:
+        partial_file.write_text(json.dumps(baselines), encoding="utf-8")
     return entries, rows
 
 
