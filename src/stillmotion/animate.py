@@ -34,7 +34,7 @@ def animate(
     engine: EngineName = "auto",
     device: str | None = None,
     method: Method | None = None,
-    motion: Mode = "relative",
+    motion: Mode | None = None,
     reference: ReferenceRequest = "first",
     crop_source: CropChoice = "auto",
     crop_driving: CropChoice = "auto",
@@ -60,7 +60,7 @@ def animate(
         device: For torch, such as `cuda`.
         method: A loaded method in place of `weights`, `engine` and `device`.
         motion: `relative` adds the driver's movement to the source's own pose; `absolute` copies
-            the driver's pose.
+            the driver's pose; None takes what the method does first (first-order: relative).
         reference: Driving frame taken as rest pose: `first`, `auto` (closest to the source's pose;
             reads the clip once more) or an index from 0.
         crop_source: `auto` (what the weights need), `none` (largest centred box), or `x,y,w,h`.
@@ -114,7 +114,7 @@ def animate(
             output=str(output),
             frames=writer.frames,
             size=composer.size,
-            motion=motion,
+            motion=animator.mode,
             reference=index,
             mismatch=mismatch,
             crop_source=str(still.crop),

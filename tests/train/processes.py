@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
+from stillmotion.nn.objective import Sample
 from stillmotion.train.loop import Run
 from stillmotion.train.options import Options
 from tests.train.conftest import ADVERSARIAL, tiny_config
@@ -23,12 +24,13 @@ def gathered(tensor: torch.Tensor) -> torch.Tensor:
 
 def gradients(run: Run, batch: dict, *, wrapped: bool) -> torch.Tensor:  # type: ignore[type-arg]
     """Gradients of the generator and detector on this process's share of a batch, as one vector."""
-    step = run.generator_step if wrapped else run.generator_step.module
+    ours = run.turns[0].module
+    step = ours if wrapped else ours.module
     step.zero_grad()
     planes = [batch[name].float() / 255 for name in ("source", "driving")]
-    losses, _ = step(*planes, torch.Generator().manual_seed(0))
+    losses, _ = step(Sample(*planes, random=torch.Generator().manual_seed(0)), {})
     run.fabric.backward(sum(losses.values())) if wrapped else sum(losses.values()).backward()
-    return torch.cat([p.grad.flatten() for p in run.generator_step.parameters() if p.grad is not None])
+    return torch.cat([p.grad.flatten() for p in ours.parameters() if p.grad is not None])
 
 
 def main(data: str, output: str) -> None:

@@ -14,13 +14,14 @@ from torch import nn
 
 from stillmotion.core.errors import ConfigError, WeightsError
 from stillmotion.methods.firstorder.config import LossWeights
+from stillmotion.methods.firstorder.losses import DiscriminatorStep, GeneratorStep, objective
 from stillmotion.methods.firstorder.weights import build
+from stillmotion.nn.objective import Sample
 from stillmotion.train.average import Average
 from stillmotion.train.checkpoint import start_from
 from stillmotion.train.loop import Run
-from stillmotion.train.objective import DiscriminatorStep, GeneratorStep
 from stillmotion.train.options import Options
-from stillmotion.train.setup import learning_rate, make_optimizers, step_random
+from stillmotion.train.setup import learning_rate, step_random
 
 from .conftest import ADVERSARIAL, PLAIN, SIDE, state, tiny_config
 
@@ -44,13 +45,14 @@ def test_learning_rates_fall_tenfold_after_each_milestone() -> None:
 
 def test_three_adams_as_published() -> None:
     config = tiny_config(weights=ADVERSARIAL)
-    made = make_optimizers(config, build(config))
-    assert list(made) == ["generator", "kp_detector", "discriminator"]
-    for optimizer, rate in made.values():
+    turns = objective(build(config), config, None).turns
+    made = [turn.optimizers for turn in turns]
+    assert [list(optimizers) for optimizers in made] == [["generator", "kp_detector"], ["discriminator"]]
+    for optimizer in (made[0] | made[1]).values():
         assert isinstance(optimizer, torch.optim.Adam)
         assert optimizer.defaults["betas"] == (0.5, 0.999)
         assert optimizer.defaults["weight_decay"] == 0
-        assert rate == 2e-4
+        assert optimizer.param_groups[0]["lr"] == 2e-4
 
 
 def test_rates_of_a_run_follow_its_epochs(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_randomness_of_a_step_follows_its_place() -> None:
 def test_each_half_step_only_feeds_its_own_networks(pictures: tuple[torch.Tensor, torch.Tensor]) -> None:
     config = tiny_config(weights=ADVERSARIAL)
     networks = build(config)
-    losses, outputs = GeneratorStep(networks, config, None)(*pictures)
+    losses, outputs = GeneratorStep(networks, config, None)(Sample(*pictures), {})
     assert set(losses) == {"pixel", "generator_gan", "feature_matching", "equivariance_value", "equivariance_jacobian"}
     sum(losses.values()).backward()  # type: ignore[union-attr]
     for name in ("generator", "kp_detector"):
@@ -79,7 +81,7 @@ def test_each_half_step_only_feeds_its_own_networks(pictures: tuple[torch.Tensor
     assert all(p.grad is None and p.requires_grad for p in judge.parameters())
     for network in networks.values():
         network.zero_grad()
-    judged = DiscriminatorStep(judge, weight=1.0)(pictures[1], outputs["prediction"], outputs["driving_value"])
+    judged, _ = DiscriminatorStep(judge, weight=1.0)(Sample(*pictures), outputs)
     judged["discriminator_gan"].backward()
     assert all(p.grad is not None for p in judge.parameters())
     assert all(p.grad is None for n in ("generator", "kp_detector") for p in networks[n].parameters())
@@ -99,7 +101,7 @@ def test_terms_of_weight_zero_are_not_computed(
     config = tiny_config(weights=weights)
     networks = build(config)
     judge, detector = count_calls(networks["discriminator"]), count_calls(networks["kp_detector"])
-    GeneratorStep(networks, config, None)(*pictures)
+    GeneratorStep(networks, config, None)(Sample(*pictures), {})
     assert (len(judge), len(detector)) == (judge_calls, detector_calls)
 
 
@@ -111,10 +113,10 @@ def test_features_are_not_asked_without_a_perceptual_weight(pictures: tuple[torc
         return [image]
 
     config = tiny_config()
-    GeneratorStep(build(config), config, features)(*pictures)
+    GeneratorStep(build(config), config, features)(Sample(*pictures), {})
     assert not asked
     config = tiny_config(weights=replace(PLAIN, perceptual=(10.0,)))
-    losses, _ = GeneratorStep(build(config), config, features)(*pictures)
+    losses, _ = GeneratorStep(build(config), config, features)(Sample(*pictures), {})
     assert len(asked) == 2
     assert "perceptual" in losses
 
@@ -146,7 +148,7 @@ def test_second_stage_starts_from_the_first(run: Callable[..., Any], tmp_path: P
     second = replace(second, discriminator=replace(second.discriminator, use_keypoints=True))
     place = tmp_path / "first" / "checkpoint.pt"
     networks = build(second)
-    assert start_from(place, networks) == ["discriminator"]
+    assert start_from(place, networks, objective(networks, second, None)) == ["discriminator"]
     first = state(tmp_path / "first")
     assert all(torch.equal(v, first["generator"][k]) for k, v in networks["generator"].state_dict().items())
     result = run(second, output=tmp_path / "second", start=place, start_epoch=1, max_steps=5)
@@ -167,7 +169,7 @@ def test_gradients_are_clipped(clips: Path, tmp_path: Path) -> None:
     options = Options(data=clips, output=tmp_path / "run", clip=1e-3, device="cpu")
     run = Run(tiny_config(), options)
     run._one_step(next(iter(run._batches(1))))
-    squared = sum(float((p.grad**2).sum()) for p in run.generator_step.parameters() if p.grad is not None)
+    squared = sum(float((p.grad**2).sum()) for p in run.turns[0].module.parameters() if p.grad is not None)
     run.close()
     assert squared**0.5 == pytest.approx(1e-3, rel=1e-3)
 
@@ -226,7 +228,7 @@ def test_autocast_leaves_coordinates_alone(pictures: tuple[torch.Tensor, torch.T
     config = tiny_config()
     networks = build(config)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses, outputs = GeneratorStep(networks, config, None)(*pictures)
+        losses, outputs = GeneratorStep(networks, config, None)(Sample(*pictures), {})
     assert all(loss.dtype == torch.float32 for loss in losses.values())
     kept = ("driving_value", "driving_jacobian", "flow", "mask")
     assert {name: outputs[name].dtype for name in kept} == dict.fromkeys(kept, torch.float32)

@@ -22,8 +22,8 @@ class Command(Loading):
     """Clip whose motion it takes: a video, GIF, folder of frames, or motion file (.safetensors)."""
     output: Output
     """File to write: .mp4, .mov, .mkv, .webm, .gif, or a folder for numbered pictures."""
-    motion: Literal["relative", "absolute"] = "relative"
-    """Add the driver's movement to the source's own pose, or copy the driver's pose."""
+    motion: Literal["relative", "absolute"] | None = None
+    """Add the driver's movement to the source's own pose, or copy the driver's pose (default: as the method does)."""
     reference: Literal["first", "auto"] | int = "first"
     """Driving frame taken as rest pose: the first, the one closest to the source's pose, or its number from 0."""
     crop: str = "auto"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 
 
@@ -17,21 +16,14 @@ class Command:
     def run(self) -> None:
         """Print the list."""
         from stillmotion import weights
-        from stillmotion.methods import names
+        from stillmotion.methods import names, presets
 
-        presets = {name: _presets(name) for name in names()}
+        known_presets = {name: sorted(presets(name)) for name in names()}
         shipped = weights.shipped()
         if self.json:
-            print(json.dumps({"methods": presets, "weights": shipped, "default": weights.DEFAULT}, indent=2))
+            print(json.dumps({"methods": known_presets, "weights": shipped, "default": weights.DEFAULT}, indent=2))
             return
-        for name, known in presets.items():
+        for name, known in known_presets.items():
             print(f"{name}: presets {', '.join(known) or 'none'}")
         marked = [f"{name} (default)" if name == weights.DEFAULT else name for name in shipped]
         print(f"shipped weights: {', '.join(marked) or 'none'}")
-
-
-def _presets(method: str) -> list[str]:
-    """Names of a method's presets; they stand beside its config."""
-    from stillmotion.methods import method_class
-
-    return sorted(getattr(sys.modules[method_class(method).config_type.__module__], "PRESETS", {}))

@@ -28,7 +28,7 @@ class Command(Options):
     def run(self) -> None:
         """Train and say how it ended."""
         from stillmotion.cli.settings import with_settings
-        from stillmotion.methods.firstorder.published import resolve_config
+        from stillmotion.methods import resolve_config
         from stillmotion.train.loop import train
 
         config = with_settings(resolve_config(self.preset), self.set)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from stillmotion.core.flow import Convention, Flow
 from stillmotion.core.frame import Frame, to_frames
-from stillmotion.core.motion import Keypoints, Mode
+from stillmotion.core.motion import Mode, Motion
 
 State: TypeAlias = dict[str, np.ndarray]
 """What `encode` remembers of the source: arrays by name, opaque to everybody but the method."""
@@ -29,7 +29,7 @@ class MethodSpec:
         weights: Name of the weights, such as `vox-256`.
         size: Frame size `(h, w)` that `encode` and `read` want and `render` returns.
         motion: Kind of motion that `read` returns.
-        modes: Legal transfer modes.
+        modes: Legal transfer modes, the one to take unasked first.
         max_sources: How many source images `encode` accepts.
         convention: Grid convention of the weights.
         crop: Crop contract of the weights: `face` (see `prepare.crop`) or `whole`.
@@ -56,7 +56,8 @@ class Rendering:
 
     Attributes:
         planes: `float32 (n, 3, h, w)` in [0, 1], before rounding.
-        flows: One backward flow per frame, with occlusion where the method has one.
+        flows: One backward flow per frame, with occlusion where the method has one; none at all
+            where a method paints without moving pixels.
     """
 
     planes: np.ndarray
@@ -102,14 +103,14 @@ class Method(Protocol):
         """
         ...
 
-    def source_motion(self, state: State) -> Keypoints:
+    def source_motion(self, state: State) -> Motion:
         """The motion of the (first) source itself, as `encode` read it."""
         ...
 
-    def read(self, frames: np.ndarray) -> list[Keypoints]:
+    def read(self, frames: np.ndarray) -> Sequence[Motion]:
         """Motion of each of `uint8 (n, h, w, 3)` frames of `spec.size`."""
         ...
 
-    def render(self, state: State, motions: Sequence[Keypoints]) -> Rendering:
-        """The source performing each motion."""
+    def render(self, state: State, motions: Sequence[Any]) -> Rendering:
+        """The source performing each motion, of the kind that `read` returns."""
         ...

@@ -151,45 +151,68 @@ def _times_inverse(driving: np.ndarray, reference: np.ndarray, source: np.ndarra
 
 
 def transfer(
-    source: Keypoints,
-    driving: Keypoints,
-    reference: Keypoints,
+    source: Motion,
+    driving: Motion,
+    reference: Motion,
     *,
     mode: Mode = "relative",
     scale: float | None = None,
-) -> Keypoints:
+) -> Motion:
     """The motion that the source should perform.
 
     Args:
-        source: Keypoints of the source image.
-        driving: Keypoints of the current driving frame.
-        reference: Keypoints of the driving frame taken as rest pose.
-        mode: `absolute` copies the driving keypoints; `relative` adds their change since the
+        source: Motion of the source image.
+        driving: Motion of the current driving frame.
+        reference: Motion of the driving frame taken as rest pose.
+        mode: `absolute` copies the driving motion; `relative` adds its change since the
             reference to the source's own: `value = (d - r) · scale + s`, `jacobian = J_d J_r⁻¹ J_s`
-            (for a covariance, the same product, symmetrised).
+            (for a covariance, the same product, symmetrised). A latent code has no coordinates to
+            move in, so it can only be copied.
         scale: Factor on the change of `value`; None takes `movement_scale(source, reference)`.
 
     Raises:
-        MotionError: The three do not have the same number of keypoints or the same local term.
+        MotionError: The three do not have the same number of keypoints or the same local term, or
+            latent codes were to be moved relatively.
 
     Source:
         Siarohin et al. 2019, section 3.3 and the published animation script. Singular reference
         Jacobians are nudged off singularity rather than inverted to infinity.
     """
-    parts = (source, driving, reference)
-    if len({len(p.value) for p in parts}) != 1 or len({(p.jacobian is None, p.covariance is None) for p in parts}) != 1:
-        raise MotionError(
-            "source, driving and reference keypoints do not match: "
-            + ", ".join(f"{len(p.value)} keypoints" for p in parts),
-            hint="read all three with the same weights",
-        )
+    _check_alike(source, driving, reference)
     if mode == "absolute":
         return driving
     if mode != "relative":
         raise MotionError(f"unknown transfer mode {mode!r}", hint="use relative or absolute")
-    factor = movement_scale(source, reference) if scale is None else scale
     if driving is reference:  # the rest pose itself: exactly the source, no rounding
         return source
+    if isinstance(source, Keypoints) and isinstance(driving, Keypoints) and isinstance(reference, Keypoints):
+        return _moved(source, driving, reference, movement_scale(source, reference) if scale is None else scale)
+    if isinstance(source, Landmarks) and isinstance(driving, Landmarks) and isinstance(reference, Landmarks):
+        plain = [Keypoints(m.value) for m in (source, driving, reference)]
+        factor = movement_scale(plain[0], plain[2]) if scale is None else scale
+        return Landmarks(_moved(plain[0], plain[1], plain[2], factor).value, driving.visible)
+    raise MotionError("a latent code cannot be moved relative to another", hint="use absolute motion")
+
+
+def _check_alike(*parts: Motion) -> None:
+    """Three motions of one kind, size and local term."""
+    if len({type(part) for part in parts}) != 1:
+        seen = ", ".join(type(part).__name__ for part in parts)
+        raise MotionError(
+            f"source, driving and reference are motion of different kinds: {seen}",
+            hint="read all three with the same weights",
+        )
+    shapes = [(part.code if isinstance(part, Latent) else part.value).shape for part in parts]
+    terms = {(p.jacobian is None, p.covariance is None) for p in parts if isinstance(p, Keypoints)}
+    if len(set(shapes)) != 1 or len(terms) > 1:
+        word = {Keypoints: "keypoints", Landmarks: "landmarks", Latent: "codes"}[type(parts[0])]
+        raise MotionError(
+            f"source, driving and reference {word} do not match: " + ", ".join(f"{s[0]} {word}" for s in shapes),
+            hint="read all three with the same weights",
+        )
+
+
+def _moved(source: Keypoints, driving: Keypoints, reference: Keypoints, factor: float) -> Keypoints:
     value = (driving.value - reference.value) * np.float32(factor) + source.value
     out = replace(source, value=value)
     if source.jacobian is not None and driving.jacobian is not None and reference.jacobian is not None:

@@ -38,7 +38,7 @@ class Augmentation:
     camera: float = 0.0
 
     def __call__(self, pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Change `uint8 (2, h, w, 3)`; same shape and dtype. All randomness comes from `rng`."""
+        """Change `uint8 (f, h, w, 3)`, all frames alike; same shape and dtype. All randomness comes from `rng`."""
         if self.time_flip and rng.random() < 0.5:
             pair = pair[::-1]
         if self.horizontal_flip and rng.random() < 0.5:

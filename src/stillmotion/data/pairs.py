@@ -1,4 +1,4 @@
-"""Frame pairs for training: which clip, which two frames, in which order, on which process.
+"""Samples for training: which clip, which frames of it, in which order, on which process.
 
 Nothing here remembers anything: the pair at a position follows from `(seed, epoch, index)` alone, and the
 positions of a step from `(seed, epoch, step)`. So the number of workers changes nothing, and a run
@@ -20,14 +20,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from stillmotion.core.errors import DataError
 from stillmotion.data.augment import Augmentation
 from stillmotion.data.folder import ClipFolder
+from stillmotion.nn.objective import Draw
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two frames of one clip.
+    """Frames of one clip, two unless asked for others.
 
     Attributes:
-        frames: `uint8 (2, h, w, 3)`: source, driving.
+        frames: `uint8 (f, h, w, 3)`: source (or several), driving.
         clip: Index of the clip they come from.
         skipped: Names and messages of clips that could not be used and were passed over.
     """
@@ -38,10 +39,13 @@ class Pair:
 
 
 class Batch(TypedDict):
-    """`source`, `driving`: `uint8 (n, 3, h, w)`; `skipped`: as in `Pair`."""
+    """`frames`: `uint8 (f, n, 3, h, w)`, of which `source` is the first and `driving` the last;
+    `clips`: `int64 (n,)`; `skipped`: as in `Pair`."""
 
+    frames: Tensor
     source: Tensor
     driving: Tensor
+    clips: Tensor
     skipped: list[tuple[str, str]]
 
 
@@ -49,8 +53,8 @@ class PairDataset(Dataset[Pair]):
     """Pairs by position `epoch · len + index`.
 
     An index stands for one clip, or with `id_sampling` for one identity, of which a clip is then
-    drawn; each is there `repeats` times per epoch. Two frame indices are drawn with replacement and
-    sorted: the earlier frame is the source, as published.
+    drawn; each is there `repeats` times per epoch. Unless `draw` says otherwise, two frame indices are
+    drawn with replacement and sorted: the earlier frame is the source, as published.
 
     Args:
         folder: The clips.
@@ -58,6 +62,7 @@ class PairDataset(Dataset[Pair]):
         id_sampling: Draw by identity, so that people with many clips do not dominate.
         repeats: Draws of each clip or identity per epoch.
         seed: Of everything random here.
+        draw: Which frames of a clip make a sample.
     """
 
     def __init__(
@@ -68,8 +73,10 @@ class PairDataset(Dataset[Pair]):
         id_sampling: bool = False,
         repeats: int = 1,
         seed: int = 0,
+        draw: Draw | None = None,
     ) -> None:
         self.folder = folder
+        self.draw = draw or Draw()
         self.augmentation = augmentation
         self.repeats = repeats
         self.seed = seed
@@ -106,8 +113,18 @@ class PairDataset(Dataset[Pair]):
         )
 
     def _draw(self, clip: int, rng: np.random.Generator) -> np.ndarray:
-        indices = np.sort(rng.integers(0, self.folder.length(clip), size=2))
-        return self.folder.frames(clip, indices.tolist())
+        return self.folder.frames(clip, draw_frames(self.draw, self.folder.length(clip), rng))
+
+
+def draw_frames(draw: Draw, length: int, rng: np.random.Generator) -> list[int]:
+    """Indices of the frames of one sample, out of `length`; see `Draw`."""
+    if draw.order == "window":
+        first = int(rng.integers(0, max(length - draw.count, 0) + 1))
+        return [min(first + i, length - 1) for i in range(draw.count)]
+    if draw.order == "distinct":
+        rounds = [rng.permutation(length) for _ in range(-(-draw.count // length))]
+        return np.concatenate(rounds)[: draw.count].tolist()
+    return np.sort(rng.integers(0, length, size=draw.count)).tolist()
 
 
 class StepSampler(Sampler[list[int]]):
@@ -165,10 +182,13 @@ class StepSampler(Sampler[list[int]]):
 
 def collate(pairs: Sequence[Pair]) -> Batch:
     """Pairs to planes, still `uint8`: four times less to move than floats."""
-    both = np.stack([pair.frames for pair in pairs]).transpose(1, 0, 4, 2, 3)
+    stacked = np.stack([pair.frames for pair in pairs]).transpose(1, 0, 4, 2, 3)
+    frames = torch.from_numpy(np.ascontiguousarray(stacked))
     return {
-        "source": torch.from_numpy(np.ascontiguousarray(both[0])),
-        "driving": torch.from_numpy(np.ascontiguousarray(both[1])),
+        "frames": frames,
+        "source": frames[0],
+        "driving": frames[-1],
+        "clips": torch.tensor([pair.clip for pair in pairs]),
         "skipped": [entry for pair in pairs for entry in pair.skipped],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,10 @@ from stillmotion.runtime.bundle import Bundle, did_you_mean
 
 EngineName: TypeAlias = Literal["auto", "torch", "openvino", "onnx"]
 
-METHODS = {"first-order": "stillmotion.methods.firstorder.method:FirstOrder"}
+METHODS = {
+    "first-order": "stillmotion.methods.firstorder.method:FirstOrder",
+    "monkey-net": "stillmotion.methods.monkeynet.method:MonkeyNet",
+}
 """Built-in methods: where each class is. Other packages add theirs under the entry point `GROUP`."""
 GROUP = "stillmotion.methods"
 _CHECKPOINTS = (".tar", ".pth", ".pt", ".ckpt", ".bin", ".pkl")
@@ -54,6 +58,49 @@ def method_weights(name: str) -> ModuleType:
     if find_spec("torch") is None:
         raise MissingExtraError("this needs torch, which is not installed", hint="pip install 'stillmotion[train]'")
     return importlib.import_module(f"{module.rpartition('.')[0]}.weights")
+
+
+def method_losses(name: str) -> ModuleType:
+    """The objective of a method: the module `losses` beside its class; raises as `method_weights`."""
+    return importlib.import_module(f"{method_weights(name).__name__.rpartition('.')[0]}.losses")
+
+
+def of_config(config: object) -> str:
+    """Name of the method that a config belongs to.
+
+    Raises:
+        ConfigError: None of the table.
+    """
+    for name in names():
+        if method_class(name).config_type is type(config):
+            return name
+    raise ConfigError(f"no method has a config of type {type(config).__name__}", hint=f"there is {', '.join(names())}")
+
+
+def presets(name: str) -> dict[str, Callable[[], Any]]:
+    """Preset functions of a method, by the name of the preset; they stand beside its config."""
+    return getattr(importlib.import_module(method_class(name).config_type.__module__), "PRESETS", {})
+
+
+def resolve_config(config: str | Path, kind: type[Any] = object) -> Any:
+    """The config of a preset of any method, or of a published first-order YAML file.
+
+    Args:
+        config: Name of a preset, or path of a YAML file.
+        kind: Type of config that is wanted, where only one method's will do.
+
+    Raises:
+        ConfigError: Neither a preset (of that method) nor a readable file.
+    """
+    known = {preset: made for name in names() for preset, made in presets(name).items()}
+    fits = {preset: made for preset, made in known.items() if kind is object or isinstance(made(), kind)}
+    if str(config) in fits:
+        return fits[str(config)]()
+    path = Path(config)
+    if kind is object and (path.is_file() or path.suffix in (".yaml", ".yml")):
+        return importlib.import_module("stillmotion.methods.firstorder.published").from_yaml(path)
+    what = "neither a preset nor a YAML file" if kind is object else "no preset of this method"
+    raise ConfigError(f"{str(config)!r} is {what}", hint=did_you_mean(str(config), list(fits)))
 
 
 def load(
@@ -150,4 +197,17 @@ def _from_checkpoint(path: Path, *, engine: EngineName, device: str | None, conf
     return method
 
 
-__all__ = ["GROUP", "METHODS", "EngineName", "load", "method_class", "method_weights", "names", "table"]
+__all__ = [
+    "GROUP",
+    "METHODS",
+    "EngineName",
+    "load",
+    "method_class",
+    "method_losses",
+    "method_weights",
+    "names",
+    "of_config",
+    "presets",
+    "resolve_config",
+    "table",
+]

@@ -45,17 +45,17 @@ def resize_grid(grid: Tensor, height: int, width: int, *, convention: Convention
     return offset.permute(0, 2, 3, 1) + make_grid(height, width, convention=convention, like=grid)
 
 
-def inverse_2x2(matrix: Tensor) -> Tensor:
+def inverse_2x2(matrix: Tensor, *, least: float = 1e-6) -> Tensor:
     """Inverse of `(..., 2, 2)` matrices in closed form, finite for singular ones.
 
-    A determinant smaller than 1e-6 in size is replaced by ±1e-6 (requirement P-08): the published
+    A determinant smaller than `least` in size is replaced by ±`least` (requirement P-08): the published
     code inverts without a guard.
     """
     a, b = matrix[..., 0, 0], matrix[..., 0, 1]
     c, d = matrix[..., 1, 0], matrix[..., 1, 1]
     det = a * d - b * c
-    floor = torch.where(det < 0, torch.full_like(det, -1e-6), torch.full_like(det, 1e-6))
-    det = torch.where(det.abs() < 1e-6, floor, det)
+    floor = torch.where(det < 0, torch.full_like(det, -least), torch.full_like(det, least))
+    det = torch.where(det.abs() < least, floor, det)
     rows = torch.stack([torch.stack([d, -b], dim=-1), torch.stack([-c, a], dim=-1)], dim=-2)
     return rows / det[..., None, None]
 

@@ -8,7 +8,7 @@ import numpy as np
 from stillmotion.core.errors import MotionError
 from stillmotion.core.flow import Convention, Flow, make_grid, to_pixels
 from stillmotion.core.frame import Frame, check_frame
-from stillmotion.core.motion import Keypoints
+from stillmotion.core.motion import Keypoints, Landmarks
 from stillmotion.prepare.resize import resize_plane
 
 FULL_FLOW = 0.5
@@ -31,7 +31,7 @@ def keypoint_colours(count: int) -> np.ndarray:
     return _hsv(index / max(count, 1), np.full(count, 0.85), np.where(index % 2, 0.8, 1.0))
 
 
-def draw_keypoints(frame: Frame, keypoints: Keypoints, *, convention: Convention) -> Frame:
+def draw_keypoints(frame: Frame, keypoints: Keypoints | Landmarks, *, convention: Convention) -> Frame:
     """Mark each keypoint with a disc of its own colour, ringed in black and white.
 
     Args:

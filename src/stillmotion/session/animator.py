@@ -10,7 +10,7 @@ import numpy as np
 from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame, Video, check_frame
 from stillmotion.core.method import Method, Rendering
-from stillmotion.core.motion import Keypoints, Mode, transfer
+from stillmotion.core.motion import Keypoints, Mode, Motion, transfer
 from stillmotion.prepare.crop import whole_crop
 from stillmotion.prepare.reference import mismatch_warning, pose_mismatch
 from stillmotion.prepare.smooth import OneEuro
@@ -27,18 +27,19 @@ class Animator:
         source: `uint8 (h, w, 3)`. Crop it first (`prepare.crop`); of another size than the
             method's, its largest centred box of the right aspect is taken and scaled.
         mode: `relative` adds the driver's change since the reference to the source's own pose;
-            `absolute` takes the driver's pose as it is.
+            `absolute` takes the driver's pose as it is; None takes the method's first mode.
         reference: Motion of the driving frame taken as rest pose; None takes the first one seen.
         smooth: Filter on the driving motion; None passes it as it is.
         scale: Factor on relative movement; None adapts it to the sizes of source and driver.
 
     Raises:
-        ConfigError: The method does not offer this mode.
+        ConfigError: The method does not offer this mode, or its motion cannot be smoothed.
         ImageError: `source` is no frame.
 
     Attributes:
         source: Motion of the source itself.
         reference: Motion taken as rest pose; None until the first frame. May be set at any time.
+        mode: The transfer mode.
     """
 
     def __init__(
@@ -46,19 +47,22 @@ class Animator:
         method: Method,
         source: Frame,
         *,
-        mode: Mode = "relative",
-        reference: Keypoints | None = None,
+        mode: Mode | None = None,
+        reference: Motion | None = None,
         smooth: OneEuro | None = None,
         scale: float | None = None,
     ) -> None:
+        mode = method.spec.modes[0] if mode is None else mode
         if mode not in method.spec.modes:
             raise ConfigError(
                 f"{method.spec.name} has no motion transfer called {mode!r}",
                 hint=_suggestion(mode, method.spec.modes),
                 seen=mode,
             )
-        self.method = method
-        self._mode, self._smooth, self._scale, self._time = mode, smooth, scale, 0.0
+        if smooth is not None and method.spec.motion != "keypoints":
+            raise ConfigError(f"{method.spec.name} has no keypoints to smooth", hint="leave smooth out")
+        self.method, self.mode = method, mode
+        self._smooth, self._scale, self._time = smooth, scale, 0.0
         self._state = method.encode([self._fit(source, name="source")])
         self.source = method.source_motion(self._state)
         self.reference = reference
@@ -94,20 +98,20 @@ class Animator:
         """
         return self.render(self.transfer(self.read(frame), time)).frames[0]
 
-    def read(self, frame: Frame) -> Keypoints:
+    def read(self, frame: Frame) -> Motion:
         """The motion in a driving frame `uint8 (h, w, 3)`."""
         return self.method.read(self._fit(frame, name="driving frame")[None])[0]
 
-    def transfer(self, motion: Keypoints, time: float | None = None) -> Keypoints:
+    def transfer(self, motion: Motion, time: float | None = None) -> Motion:
         """What the source is to perform for this driving motion; see `step` for `time`."""
         self._time = self._time + FRAME_SECONDS if time is None else time
         if self.reference is None:
             self.reference = motion
-        if self._smooth is not None:
+        if self._smooth is not None and isinstance(motion, Keypoints):
             motion = self._smooth.filter(motion, self._time)
-        return transfer(self.source, motion, self.reference, mode=self._mode, scale=self._scale)
+        return transfer(self.source, motion, self.reference, mode=self.mode, scale=self._scale)
 
-    def render(self, motion: Keypoints) -> Rendering:
+    def render(self, motion: Motion) -> Rendering:
         """The source performing a transferred motion: one frame with its flow."""
         return self.method.render(self._state, [motion])
 
@@ -115,11 +119,12 @@ class Animator:
         """How far the reference's pose is from the source's, and a warning where that matters.
 
         Returns:
-            The number (0 is the same pose; None before the first frame), and at most one line.
+            The number (0 is the same pose; None before the first frame, and for motion without
+            keypoints), and at most one line.
         """
-        if self.reference is None:
+        if not (isinstance(self.source, Keypoints) and isinstance(self.reference, Keypoints)):
             return None, ()
-        warning = mismatch_warning(self.source, self.reference) if self._mode == "relative" else None
+        warning = mismatch_warning(self.source, self.reference) if self.mode == "relative" else None
         return pose_mismatch(self.source, self.reference), (warning,) if warning else ()
 
     def _fit(self, frame: Frame, *, name: str) -> Frame:

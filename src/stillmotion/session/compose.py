@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from stillmotion.core.errors import ConfigError
+from stillmotion.core.errors import ConfigError, MotionError
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import MethodSpec, Rendering
-from stillmotion.core.motion import Keypoints
+from stillmotion.core.motion import Latent, Motion
 from stillmotion.prepare.label import Labeller
 from stillmotion.prepare.paste import Paster
 from stillmotion.prepare.resize import resize_frame, side_by_side
@@ -61,7 +61,7 @@ class Composer:
         extra = self._has_driving + (show in ("flow", "occlusion"))
         self.size = (self._height, source.shape[1] * (1 + side_by_side) + self._panel_width * extra)
 
-    def compose(self, rendering: Rendering, motion: Keypoints, *, driving: Frame | None = None) -> Frame:
+    def compose(self, rendering: Rendering, motion: Motion, *, driving: Frame | None = None) -> Frame:
         """One frame to write.
 
         Args:
@@ -73,10 +73,14 @@ class Composer:
             `uint8 (h, w, 3)`, the same size each time.
 
         Raises:
-            MotionError: `show` is `occlusion` and the method has none.
+            MotionError: What is to be shown is something that the method does not have.
         """
         frame = rendering.frames[0]
-        if self._show == "keypoints":
+        if (self._show == "keypoints" and isinstance(motion, Latent)) or (
+            self._show in ("flow", "occlusion") and not rendering.flows
+        ):
+            raise MotionError(f"{self._spec.name} has no {self._show} to show", hint="leave --show out")
+        if self._show == "keypoints" and not isinstance(motion, Latent):
             frame = draw_keypoints(frame, motion, convention=self._spec.convention)
         if self._paster is not None:
             frame = self._paster.paste(frame)

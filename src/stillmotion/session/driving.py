@@ -14,7 +14,7 @@ from typing import Literal, Protocol, TypeAlias
 from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method
-from stillmotion.core.motion import Keypoints
+from stillmotion.core.motion import Keypoints, Motion
 from stillmotion.prepare.crop import Crop, crop_driving
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.prepare.reference import find_reference
@@ -42,7 +42,7 @@ class Moment:
     """
 
     time: Fraction
-    motion: Keypoints
+    motion: Motion
     picture: Frame | None = None
 
 
@@ -80,7 +80,7 @@ class Driving(Protocol):
         """
         ...
 
-    def motion_at(self, index: int) -> Keypoints:
+    def motion_at(self, index: int) -> Motion:
         """The motion of one frame.
 
         Raises:
@@ -107,7 +107,7 @@ class Recorded:
         """The clip itself."""
         return self._clip
 
-    def motion_at(self, index: int) -> Keypoints:
+    def motion_at(self, index: int) -> Motion:
         """See `Driving.motion_at`."""
         return _item(self._clip, index)
 
@@ -153,7 +153,7 @@ class Filmed:
             self.length = len(self._clip)
         return self._clip
 
-    def motion_at(self, index: int) -> Keypoints:
+    def motion_at(self, index: int) -> Motion:
         """See `Driving.motion_at`; frames before it are decoded but not read."""
         if self._clip is not None:
             return _item(self._clip, index)
@@ -167,11 +167,11 @@ class Filmed:
         for time, frame in self._video.timed():
             yield time, self._crop.apply(frame, size)
 
-    def _read(self, picture: Frame) -> Keypoints:
+    def _read(self, picture: Frame) -> Motion:
         return self._method.read(picture[None])[0]
 
 
-def _item(clip: MotionClip, index: int) -> Keypoints:
+def _item(clip: MotionClip, index: int) -> Motion:
     if not 0 <= index < len(clip):
         raise _no_such_frame(index, len(clip))
     return clip[index]
@@ -221,20 +221,22 @@ def open_driving(
         yield Filmed(video, method, crop=chosen, has_pictures=has_pictures)
 
 
-def choose_reference(driving: Driving, source: Keypoints, request: ReferenceRequest) -> tuple[int, Keypoints | None]:
+def choose_reference(driving: Driving, source: Motion, request: ReferenceRequest) -> tuple[int, Motion | None]:
     """Index of the rest pose in the driving, and its motion (None: take the first as it comes).
 
     `auto` reads the whole clip first, keypoints only. The frames are then animated in order: each
     depends on the reference and on itself alone, so this equals running both ways from it.
 
     Raises:
-        ConfigError: No such frame, or another word.
+        ConfigError: No such frame, another word, or `auto` for motion that is no keypoints.
     """
     if request == "first":
         return 0, None
     if request == "auto":
+        if not isinstance(source, Keypoints):
+            raise ConfigError("--reference auto compares keypoints, which this method has not", hint="use first")
         clip = driving.record()
-        index, _ = find_reference(source, clip)
+        index, _ = find_reference(source, (motion for motion in clip if isinstance(motion, Keypoints)))
         return index, clip[index]
     if isinstance(request, bool) or not isinstance(request, int):
         raise ConfigError(f"unknown reference {request!r}", hint="use first, auto or the index of a frame")

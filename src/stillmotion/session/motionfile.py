@@ -1,7 +1,8 @@
-"""Motion files: the keypoints of a clip as numbers, nobody's pictures.
+"""Motion files: the motion of a clip as numbers, nobody's pictures.
 
-A motion file is a safetensors file: `value (n, k, 2)`, at most one of `jacobian` and `covariance`
-`(n, k, 2, 2)`, all `float32`, and `times (n, 2)` `int64`, numerator and denominator in seconds.
+A motion file is a safetensors file. Keypoints: `value (n, k, 2)`, at most one of `jacobian` and
+`covariance` `(n, k, 2, 2)`; landmarks: `value`, perhaps `visible (n, k)`; latent: `code (n, m)`;
+all `float32`. And `times (n, 2)` `int64`, numerator and denominator in seconds.
 Its header says which weights read it; other weights would see something else in the same numbers.
 """
 
@@ -22,7 +23,7 @@ from safetensors.numpy import save
 
 from stillmotion.core.errors import MotionError, OutputError
 from stillmotion.core.method import MethodSpec
-from stillmotion.core.motion import Keypoints
+from stillmotion.core.motion import Keypoints, Landmarks, Latent, Motion
 from stillmotion.video.target import replacing
 
 FORMAT = "stillmotion.motion"
@@ -30,7 +31,9 @@ VERSION = 1
 SUFFIX = ".safetensors"
 
 _HEADER = ("method", "weights", "checksum", "convention", "fps", "crop")
-_TERMS = ("value", "jacobian", "covariance")
+_KINDS: dict[str, type[Motion]] = {"keypoints": Keypoints, "landmarks": Landmarks, "latent": Latent}
+_TERMS = {"keypoints": ("value", "jacobian", "covariance"), "landmarks": ("value", "visible"), "latent": ("code",)}
+"""Arrays of each kind of motion; the first must be there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,7 @@ class MotionClip:
     """The motion of a whole clip, about 240 bytes a frame.
 
     Attributes:
-        arrays: `value (n, k, 2)` and at most one of `jacobian`, `covariance` `(n, k, 2, 2)`, float32.
+        arrays: As in the file, float32; see the module.
         times: Presentation time of each frame in seconds, the first at 0, strictly rising.
         fps: Nominal frame rate, frames per second.
         method: Name of the method that read it.
@@ -46,6 +49,7 @@ class MotionClip:
         checksum: Fingerprint of those weights; empty where unknown.
         convention: Grid convention of the coordinates.
         crop: The crop of the driving clip that was read, `x,y,w,h` in its pixels.
+        kind: Kind of motion, as in `MethodSpec.motion`.
 
     Raises:
         MotionError: No frames, shapes that do not fit, NaN, or times that do not rise.
@@ -59,14 +63,13 @@ class MotionClip:
     checksum: str
     convention: str
     crop: str
+    kind: str = "keypoints"
 
     def __post_init__(self) -> None:
-        value, times = self.arrays["value"], self.times
-        local = [self.arrays[name] for name in _TERMS[1:] if name in self.arrays]
+        times = self.times
         if not times:
             raise MotionError("the motion has no frames", hint="read it again from a clip that has some")
-        fits = value.ndim == 3 and value.shape[2] == 2 and len(local) <= 1
-        if not fits or len(value) != len(times) or any(a.shape != (*value.shape[:2], 2, 2) for a in local):
+        if not _fit_together(self.arrays, self.kind, len(times)):
             shapes = {name: array.shape for name, array in self.arrays.items()}
             raise MotionError(f"the arrays of the motion do not fit together: {shapes}, {len(times)} times")
         if not all(np.isfinite(array).all() for array in self.arrays.values()):
@@ -77,15 +80,15 @@ class MotionClip:
     def __len__(self) -> int:
         return len(self.times)
 
-    def __getitem__(self, index: int) -> Keypoints:
-        return Keypoints(**{name: array[index] for name, array in self.arrays.items()})
+    def __getitem__(self, index: int) -> Motion:
+        return _KINDS[self.kind](**{name: array[index] for name, array in self.arrays.items()})
 
-    def __iter__(self) -> Iterator[Keypoints]:
+    def __iter__(self) -> Iterator[Motion]:
         return (self[index] for index in range(len(self)))
 
     @classmethod
     def of(
-        cls, motions: Sequence[Keypoints], times: Sequence[Fraction], *, fps: Fraction, spec: MethodSpec, crop: str
+        cls, motions: Sequence[Motion], times: Sequence[Fraction], *, fps: Fraction, spec: MethodSpec, crop: str
     ) -> Self:
         """Stack the motions of a clip that `spec` has read.
 
@@ -94,10 +97,10 @@ class MotionClip:
         """
         if not motions:
             raise MotionError("the motion has no frames", hint="read it again from a clip that has some")
-        names = [name for name in _TERMS if getattr(motions[0], name) is not None]
+        names = [name for name in _TERMS[spec.motion] if getattr(motions[0], name) is not None]
         arrays = {name: np.stack([getattr(motion, name) for motion in motions]) for name in names}
         facts = {"method": spec.name, "weights": spec.weights, "checksum": spec.checksum}
-        return cls(arrays, tuple(times), fps, **facts, convention=spec.convention, crop=crop)
+        return cls(arrays, tuple(times), fps, **facts, convention=spec.convention, crop=crop, kind=spec.motion)
 
     def check_weights(self, spec: MethodSpec, *, name: str = "the motion") -> None:
         """Refuse motion that other weights have read.
@@ -128,7 +131,7 @@ class MotionClip:
         """
         path = Path(path)
         check_motion_name(path)
-        header = {name: str(getattr(self, name)) for name in _HEADER}
+        header = {name: str(getattr(self, name)) for name in (*_HEADER, "kind")}
         stamps = np.array([time.as_integer_ratio() for time in self.times], dtype=np.int64)
         arrays = {name: np.ascontiguousarray(array) for name, array in self.arrays.items()}
         data = save({**arrays, "times": stamps}, {"format": FORMAT, "version": str(VERSION), **header})
@@ -160,13 +163,26 @@ class MotionClip:
     def _from_file(cls, arrays: dict[str, np.ndarray], header: dict[str, str], name: str) -> Self:
         try:
             times = tuple(Fraction(int(up), int(down)) for up, down in arrays.pop("times"))
-            floats = {term: np.asarray(arrays[term], np.float32) for term in _TERMS if term in arrays}
-            facts = {fact: header[fact] for fact in _HEADER if fact != "fps"}
+            kind = header.get("kind", "keypoints")  # files from before there were other kinds do not say
+            floats = {term: np.asarray(arrays[term], np.float32) for term in _TERMS[kind] if term in arrays}
+            facts = {fact: header[fact] for fact in _HEADER if fact != "fps"} | {"kind": kind}
             return cls(floats, times, _rate(header["fps"]), **facts)
         except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             if isinstance(error, MotionError):
                 raise MotionError(f"{name}: {error.message}", hint=error.hint) from error
             raise MotionError(f"{name} is a damaged motion file ({error})", hint="make it again") from error
+
+
+def _fit_together(arrays: Mapping[str, np.ndarray], kind: str, frames: int) -> bool:
+    """Whether the arrays are those of `frames` motions of a kind."""
+    main, *others = (arrays.get(name) for name in _TERMS[kind])
+    if main is None:
+        raise KeyError(_TERMS[kind][0])
+    if len(main) != frames or (main.ndim != 2 if kind == "latent" else main.ndim != 3 or main.shape[2] != 2):
+        return False
+    more = [other for other in others if other is not None]
+    tail = (2, 2) if kind == "keypoints" else ()
+    return len(more) <= 1 and all(other.shape == (*main.shape[:2], *tail) for other in more)
 
 
 def _rate(text: str) -> Fraction:

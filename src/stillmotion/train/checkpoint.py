@@ -1,9 +1,9 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped.
 
-One `torch.save` file with the published entries (`generator`, `kp_detector`, `discriminator`, their
-`optimizer_*`, `epoch`: index of the last finished epoch, -1 before) and ours (`format`, `step`,
-`average`, `facts`). Random streams need no entry: they follow from the seed and the step. Learning
-rates follow from the epoch. Opened with `weights_only`, so that a checkpoint cannot run code.
+One `torch.save` file with the entries as published (each network by its name, their `optimizer_*`,
+`epoch`: index of the last finished epoch, -1 before) and ours (`format`, `step`, `average`, `facts`).
+Random streams need no entry: they follow from the seed and the step. Learning rates follow from the
+epoch. Opened with `weights_only`, so that a checkpoint cannot run code.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from stillmotion.core.errors import ConfigError, WeightsError
 from stillmotion.nn.checkpoint import load_strictly, read_checkpoint
+from stillmotion.nn.objective import Objective
 from stillmotion.train.average import Average
 from stillmotion.video.target import replacing
 
@@ -70,7 +71,7 @@ def load_checkpoint(
             optimizer is an error here, never passed over.
         ConfigError: The run differs from the one that wrote the file.
     """
-    content = _read(path)
+    content = _read(path, networks)
     _compare(content.get("facts", {}), facts, path)
     wanted = [*networks, *(f"optimizer_{name}" for name in optimizers), "step"]
     missing = [name for name in wanted if name not in content]
@@ -90,8 +91,10 @@ def load_checkpoint(
     return int(content["step"])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    read_checkpoint(path, ("generator", "kp_detector"))  # every way a file can be wrong has its message there
+def _read(path: Path, networks: dict[str, nn.Module]) -> dict[str, Any]:
+    read_checkpoint(
+        path, [n for n in networks if n != "discriminator"]
+    )  # every way a file can be wrong has its message there
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if content.get("format") != FORMAT:
         raise WeightsError(
@@ -116,26 +119,31 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def start_from(path: Path, networks: dict[str, nn.Module]) -> list[str]:
+def start_from(path: Path, networks: dict[str, nn.Module], objective: Objective) -> list[str]:
     """Load the networks of another run's (or a published) checkpoint for a new run.
 
-    Generator and keypoint detector must fit. A discriminator that is missing or of another shape (the
-    published second stage shows it keypoints, the first does not) starts anew, and is reported:
-    the published loop passes over it in silence.
+    The watched networks must fit. Another one that is missing or of another shape (the published second
+    stage shows its discriminator keypoints, the first does not) starts anew, and is reported: the
+    published loop passes over it in silence.
 
     Returns:
         Names of the networks that start anew.
 
     Raises:
-        WeightsError: Unreadable, or generator or detector do not fit.
+        WeightsError: Unreadable, or a watched network does not fit.
     """
-    needed = {name: networks[name] for name in ("generator", "kp_detector")}
-    states = read_checkpoint(path, needed)
-    load_strictly(needed, states, where=str(path))
-    if "discriminator" not in states:
-        return ["discriminator"]
-    try:
-        load_strictly({"discriminator": networks["discriminator"]}, states, where=str(path))
-    except WeightsError:
-        return ["discriminator"]
-    return []
+    states = objective.adapt(read_checkpoint(path, ()))
+    anew = []
+    for name, network in networks.items():
+        if name not in states and name not in objective.watched:
+            anew.append(name)
+            continue
+        try:
+            if name not in states:
+                read_checkpoint(path, objective.watched)  # says what is missing
+            load_strictly({name: network}, states, where=str(path))
+        except WeightsError:
+            if name in objective.watched:
+                raise
+            anew.append(name)
+    return anew

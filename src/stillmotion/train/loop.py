@@ -1,11 +1,9 @@
-"""The training loop of the first-order method.
+"""The training loop of every method.
 
-Source: Siarohin et al. 2019, section 3.2, and the published schedule: three Adam optimizers with betas
-(0.5, 0.999), learning rates divided by ten after each milestone epoch; per step first generator
-and keypoint detector, then, in an adversarial run, the discriminator on the detached prediction.
-Mended against the published loop: a resumed run goes on at the next step instead of repeating an
-epoch, workers follow the seed, a frozen detector really is, and nothing that is missing from a
-checkpoint is passed over.
+A method supplies its objective (`nn.objective`): who learns what, in which order, from how many frames.
+The loop draws the samples, runs the turns, and keeps the books; learning rates fall tenfold after each
+milestone epoch. Mended against the published loops: a resumed run goes on at the next step instead of
+repeating an epoch, workers follow the seed, and nothing that is missing from a checkpoint is passed over.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,61 +19,36 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
-from torch.optim import Optimizer
 
+from stillmotion import methods
 from stillmotion.core.errors import StillmotionError
+from stillmotion.core.frame import to_planes
+from stillmotion.core.method import Method
 from stillmotion.data.pairs import Batch, StepSampler, make_loader
-from stillmotion.methods.firstorder.config import FirstOrderConfig
-from stillmotion.methods.firstorder.weights import published_crop, save_bundle
 from stillmotion.nn.features import FeatureNetwork, load_features
+from stillmotion.nn.objective import Objective, Sample, Turn
 from stillmotion.runtime.bundle import CropContract
 from stillmotion.train import checkpoint, setup
 from stillmotion.train.average import Average
-from stillmotion.train.objective import DiscriminatorStep, GeneratorStep, active_weights, check_weights
 from stillmotion.train.options import Options
 from stillmotion.train.preview import Preview
 from stillmotion.train.progress import Bar
 from stillmotion.train.record import Record, describe_features
+from stillmotion.train.result import Result
+from stillmotion.train.setup import Config
 from stillmotion.train.stopping import Reason, Stopper
 
-WATCHED = ("generator", "kp_detector")
-"""Networks that are averaged, looked at and exported."""
+FIRST_FRAMES = 32
+"""Most frames that `Objective.begin` is shown."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run came to.
-
-    Attributes:
-        output: Folder of the run.
-        status: `finished` (all epochs), `steps`, `time` or `signal`.
-        step: Steps done, counted from the first.
-        epoch: Epochs finished.
-        seconds: Wall-clock time of this call.
-        losses: Mean of each weighted term over the last log interval.
-        scores: Last held-out scores.
-        bundle: Exported weights, or None.
-        skipped: Clips that could not be used, with the reason.
-    """
-
-    output: Path
-    status: Reason
-    step: int
-    epoch: int
-    seconds: float
-    losses: dict[str, float]
-    scores: dict[str, float]
-    bundle: Path | None
-    skipped: dict[str, str]
-
-
-def train(config: FirstOrderConfig, *, data: str | Path, output: str | Path, **options: Any) -> Result:
-    """Train a first-order network on a folder of clips.
+def train(config: Config, *, data: str | Path, output: str | Path, **options: Any) -> Result:
+    """Train a method on a folder of clips.
 
     Run under `torchrun --nproc-per-node N` to use several processes; nothing else changes.
 
     Args:
-        config: Network and schedule, such as `vox_256()`.
+        config: Network and schedule of any method, such as `vox_256()`.
         data: Folder of clips.
         output: Folder of the run; created. One that holds a checkpoint needs `resume=True`.
         **options: Fields of `Options` by name.
@@ -105,25 +77,30 @@ def train(config: FirstOrderConfig, *, data: str | Path, output: str | Path, **o
 class Run:
     """One training run; `train` is the way in."""
 
-    def __init__(self, config: FirstOrderConfig, options: Options) -> None:
+    def __init__(self, config: Config, options: Options) -> None:
         self.began = time.monotonic()
-        self.config, self.options = config, options
+        self.options = options
         self.record: Record | None = None
         features = None if options.features is None else load_features(options.features)
-        check_weights(active_weights(config), has_features=features is not None)
-        self.dataset, self.held_out = setup.open_data(config, options)
-        setup.check_output(options)
+        folder, self.held_out = setup.open_data(config, options)
+        self.method = methods.of_config(config)
+        self.side = methods.method_weights(self.method)
+        self.config: Config = self.side.fitted(config, clips=len(folder))
         self.fabric = setup.make_fabric(options)
+        world = setup.processes()
+        on_gpus = world > 1 and self.fabric.device.type == "cuda"
+        self.networks = setup.build_networks(self.side, self.config, options, sync=on_gpus)
+        objective = methods.method_losses(self.method).objective(self.networks, self.config, features)
+        self.anew = self._start(objective)
+        self.dataset = setup.make_dataset(self.config, options, folder, objective)
+        self.per_epoch = setup.steps_per_epoch(self.config, options, pairs=len(self.dataset), world=world)
+        self.last_step = self.config.training.epochs * self.per_epoch
+        setup.check_output(options)
         self._owns_group = not (distributed.is_available() and distributed.is_initialized())
         self.fabric.launch()
-        world = self.fabric.world_size
-        self.per_epoch = setup.steps_per_epoch(config, options, pairs=len(self.dataset), world=world)
-        self.last_step = config.training.epochs * self.per_epoch
-        on_gpus = world > 1 and self.fabric.device.type == "cuda"
-        self.networks, self.anew = setup.build_networks(config, options, sync=on_gpus)
         if features is not None:
             setup.channels_last(features.to(self.fabric.device))
-        self._set_up(GeneratorStep(self.networks, config, features))
+        self._set_up(objective)
         self.step = self._place()
         self.losses: dict[str, float] = {}
         self.scores: dict[str, float] = {}
@@ -131,22 +108,36 @@ class Run:
         self._saved = self._logged = time.monotonic()
         self._start_record(features)
 
-    def _set_up(self, step: GeneratorStep) -> None:
+    def _start(self, objective: Objective) -> list[str]:
+        """Take over another run's networks; the names of those that start anew beside them."""
+        if self.options.start is None:
+            return []
+        return checkpoint.start_from(self.options.start, self.networks, objective)
+
+    def _set_up(self, objective: Objective) -> None:
         """Hand modules and optimizers to Fabric; the plain networks stay ours for saving and looking."""
-        made = setup.make_optimizers(self.config, self.networks)
-        self.optimizers = {name: optimizer for name, (optimizer, _) in made.items()}
-        self.rates = {name: rate for name, (_, rate) in made.items()}
-        names = [name for name in ("generator", "kp_detector") if name in made]
-        self.generator_step, *self._first = self.fabric.setup(step, *(self.optimizers[name] for name in names))
-        self.generator_step.train()
-        self.discriminator_step = None
-        if "discriminator" in self.optimizers:
-            weight = self.config.training.weights.discriminator_gan
-            judge = DiscriminatorStep(self.networks["discriminator"], weight=weight)
-            self.discriminator_step, self._second = self.fabric.setup(judge, self.optimizers["discriminator"])
-            self.discriminator_step.train()
-        watched = {name: self.networks[name] for name in WATCHED}
-        self.average = Average(watched, decay=self.options.ema) if self.options.ema else None
+        if objective.begin is not None and not self.options.resume:
+            objective.begin(self._first_frames())
+        self.optimizers = {n: optimizer for turn in objective.turns for n, optimizer in turn.optimizers.items()}
+        self.rates = {name: float(optimizer.param_groups[0]["lr"]) for name, optimizer in self.optimizers.items()}
+        self.turns: list[Turn] = []
+        for turn in objective.turns:
+            module, *_ = self.fabric.setup(turn.module, *turn.optimizers.values())
+            module.train()
+            self.turns.append(Turn(module, turn.optimizers))
+        self.watched = {name: self.networks[name] for name in objective.watched}
+        self.average = Average(self.watched, decay=self.options.ema) if self.options.ema else None
+
+    def _first_frames(self) -> Tensor:
+        """The first frames of the training clips, evenly from each, as planes."""
+        folder = self.dataset.folder
+        share = max(FIRST_FRAMES // len(folder), 1)
+        found: list[np.ndarray] = []
+        for index in range(min(len(folder), FIRST_FRAMES)):
+            length = folder.length(index)
+            places = np.unique(np.linspace(0, length - 1, min(share, length)).round().astype(int))
+            found.append(folder.frames(index, places.tolist()))
+        return torch.from_numpy(to_planes(np.concatenate(found)))
 
     def _facts(self) -> dict[str, Any]:
         return setup.shared_facts(self.config, self.options, pairs=len(self.dataset))
@@ -168,7 +159,7 @@ class Run:
             return
         folder = self.dataset.folder
         held = "train" if self.held_out is folder else "test"
-        self.preview = Preview(self.held_out, convention=self.config.convention)
+        self.preview = Preview(self.held_out)
         data = {
             "path": str(folder.path),
             "clips": len(folder),
@@ -179,6 +170,7 @@ class Run:
         }
         kind = None if features is None else features.kind
         facts = {
+            "method": self.method,
             "data": data,
             "features": describe_features(self.options.features, kind),
             "device": str(self.fabric.device),
@@ -225,16 +217,17 @@ class Run:
         yield from make_loader(self.dataset, sampler, workers=self.options.workers, pin_memory=cuda)  # type: ignore[misc]
 
     def _one_step(self, batch: Batch) -> None:
-        source, driving = self._planes(batch["source"]), self._planes(batch["driving"])
         self._set_rates()
         random = setup.step_random(self.options.seed, self.step, self.fabric.global_rank)
-        losses, outputs = self.generator_step(source, driving, random)
-        self._descend(losses, self.generator_step, self._first)
-        if self.discriminator_step is not None:
-            prediction, value = outputs["prediction"].detach(), outputs["driving_value"].detach()
-            judged = self.discriminator_step(driving, prediction, value)
-            self._descend(judged, self.discriminator_step, [self._second])
-            losses = losses | judged
+        frames = [self._planes(frame) for frame in batch["frames"]]
+        sample = Sample(*frames, clips=batch["clips"].to(self.fabric.device), step=self.step, random=random)
+        losses: dict[str, Tensor] = {}
+        made: dict[str, Tensor] = {}
+        for turn in self.turns:
+            ours, more = turn.module(sample, made)
+            self._descend(ours, turn)
+            losses |= ours
+            made |= more
         if self.average is not None:
             self.average.update()
         self.step += 1
@@ -254,15 +247,15 @@ class Run:
             for group in optimizer.param_groups:
                 group["lr"] = setup.learning_rate(self.rates[name], epoch, self.config.training.milestones)
 
-    def _descend(self, losses: dict[str, Tensor], module: nn.Module, optimizers: list[Optimizer]) -> None:
+    def _descend(self, losses: dict[str, Tensor], turn: Turn) -> None:
         """One gradient step on the sum of the losses."""
-        for optimizer in optimizers:
+        for optimizer in turn.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(sum(losses.values(), start=torch.zeros((), device=self.fabric.device)))
         if self.options.clip is not None:
-            held = [parameter for parameter in module.parameters() if parameter.grad is not None]
+            held = [parameter for parameter in turn.module.parameters() if parameter.grad is not None]
             nn.utils.clip_grad_norm_(held, self.options.clip)
-        for optimizer in optimizers:
+        for optimizer in turn.optimizers.values():
             optimizer.step()
 
     def _look_after(self, bar: Bar) -> None:
@@ -304,11 +297,18 @@ class Run:
     def _look(self) -> None:
         if self.record is None:
             return
-        networks = {name: self.networks[name] for name in WATCHED}
         with self._averaged():
-            grid, self.scores = self.preview.look(networks, device=self.fabric.device)
+            grid, self.scores = self.preview.look(self._as_method())
         self.record.picture(grid, self.step)
         self.record.scalars(self.scores, self.step)
+
+    def _as_method(self) -> Method:
+        """The networks as they are now, ready to run."""
+        options = {"device": str(self.fabric.device), "cuda_graphs": False}
+        engine = self.side.networks_engine(self.watched, self.config, **options)
+        kind = methods.method_class(self.method)
+        method: Method = kind(engine, config=self.config, weights=self.config.name)
+        return method
 
     def _averaged(self) -> AbstractContextManager[None]:
         return nullcontext() if self.average is None else self.average.applied()
@@ -364,12 +364,12 @@ class Run:
     def _export(self) -> Path:
         """A weights bundle in `bundle/`; without the packages that export graphs, of tensors alone."""
         options, has_onnx = self.options, find_spec("onnxscript") is not None
-        contract = published_crop(self.config)
+        contract = self.side.published_crop(self.config)
         if options.crop == "face":
             contract = CropContract(kind="face", margin=options.margin)
         with self._averaged():
-            return save_bundle(
-                {name: self.networks[name] for name in WATCHED},
+            path: Path = self.side.save_bundle(
+                self.watched,
                 self.config,
                 options.output / "bundle",
                 name=self.config.name,
@@ -378,6 +378,7 @@ class Run:
                 recipe={"run": checkpoint.NAME, "step": self.step, "scores": self.scores},
                 keep="all" if has_onnx else "tensors",
             )
+        return path
 
     def fail(self, error: BaseException) -> None:
         """Note in the record why the run broke off."""
@@ -393,6 +394,6 @@ class Run:
         if self.record is not None:
             self.record.close()
         if self._owns_group and self.fabric.world_size > 1 and distributed.is_initialized():
-            del self.generator_step, self.discriminator_step  # they hold the group
+            self.turns.clear()  # they hold the group
             gc.collect()
             distributed.destroy_process_group()

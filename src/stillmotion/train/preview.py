@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stillmotion.core.errors import DataError
-from stillmotion.core.flow import Convention, Flow
-from stillmotion.core.frame import Frame, to_frames
-from stillmotion.core.motion import Keypoints
+from stillmotion.core.flow import Convention, Flow, warp
+from stillmotion.core.frame import Frame, to_frames, to_planes
+from stillmotion.core.method import Method, Rendering
+from stillmotion.core.motion import Latent, Motion
 from stillmotion.data.folder import ClipFolder
-from stillmotion.nn.geometry import resize_grid, warp
+from stillmotion.nn.geometry import resize_grid
 from stillmotion.prepare.resize import resize_frame
 from stillmotion.prepare.show import draw_flow, draw_keypoints, draw_occlusion
 
@@ -28,11 +27,12 @@ class Preview:
 
     Args:
         folder: Held-out clips, or the training clips where there are none.
-        convention: Grid convention of the networks.
+
+    Raises:
+        DataError: None can be read.
     """
 
-    def __init__(self, folder: ClipFolder, *, convention: Convention) -> None:
-        self._convention = convention
+    def __init__(self, folder: ClipFolder) -> None:
         pairs = []
         for index in np.unique(np.linspace(0, len(folder) - 1, min(SCORED, len(folder))).round().astype(int)):
             try:
@@ -42,66 +42,54 @@ class Preview:
                 continue  # the data check and the training pairs report it
         if not pairs:
             raise DataError(f"no clip in {folder.path} can be read", hint=f"run: stillmotion data check {folder.path}")
-        planes = np.moveaxis(np.stack(pairs), 4, 2)
-        self._pairs = torch.from_numpy(np.ascontiguousarray(planes))
+        self._pairs = np.stack(pairs)
 
-    @torch.no_grad()
-    def look(self, networks: dict[str, nn.Module], *, device: torch.device) -> tuple[Frame, dict[str, float]]:
-        """Render all pairs in evaluation mode.
+    def look(self, method: Method) -> tuple[Frame, dict[str, float]]:
+        """Render all pairs, absolute motion.
 
         Returns:
             The picture grid `uint8`, and `held-out/l1` with `held-out/copying` (the source left as it
             is), mean absolute differences in [0, 1].
         """
-        modes = {name: network.training for name, network in networks.items()}
-        for network in networks.values():
-            network.eval()
         rows: list[Frame] = []
         errors: list[float] = []
         still: list[float] = []
-        for start in range(0, len(self._pairs), 8):
-            pair = self._pairs[start : start + 8].to(device).float() / 255
-            outputs = self._render(networks, pair[:, 0], pair[:, 1])
-            errors += (outputs["prediction"] - pair[:, 1]).abs().mean((1, 2, 3)).tolist()
-            still += (pair[:, 0] - pair[:, 1]).abs().mean((1, 2, 3)).tolist()
-            rows += [self._row(pair, outputs, i) for i in range(min(len(pair), SHOWN - len(rows)))]
-        for name, network in networks.items():
-            network.train(modes[name])
+        for source, driving in self._pairs:
+            state, motion = method.encode([source]), method.read(driving[None])[0]
+            rendering = method.render(state, [motion])
+            planes = to_planes(np.stack([source, driving]))
+            errors.append(float(np.abs(rendering.planes[0] - planes[1]).mean()))
+            still.append(float(np.abs(planes[0] - planes[1]).mean()))
+            if len(rows) < SHOWN:
+                rest = method.source_motion(state)
+                marked = [_marked(f, m, method.spec.convention) for f, m in ((source, rest), (driving, motion))]
+                rows.append(_row([*marked, *_makings(source, rendering), rendering.frames[0], driving], rendering))
         scores = {"held-out/l1": float(np.mean(errors)), "held-out/copying": float(np.mean(still))}
         return np.concatenate(rows, axis=0), scores
 
-    def _render(self, networks: dict[str, nn.Module], source: Tensor, driving: Tensor) -> dict[str, Tensor]:
-        rest_value, rest_jacobian = networks["kp_detector"](source)
-        value, jacobian = networks["kp_detector"](driving)
-        outputs = dict(networks["generator"](source, rest_value, value, rest_jacobian, jacobian))
-        full = resize_grid(outputs["flow"], *source.shape[2:], convention=self._convention)
-        outputs["deformed"] = warp(source, full, convention=self._convention)
-        return outputs | {"source_value": rest_value, "driving_value": value}
 
-    def _row(self, pair: Tensor, outputs: dict[str, Tensor], index: int) -> Frame:
-        """Source and driving with keypoints, warped source, prediction, flow, occlusion."""
-        source, driving = (to_frames(pair[index].float().cpu().numpy())[i] for i in (0, 1))
-        size = source.shape[:2]
-        occlusion = outputs["occlusion"][index, 0].float().cpu().numpy() if "occlusion" in outputs else None
-        flow = Flow(outputs["flow"][index].float().cpu().numpy(), self._convention, occlusion)
-        tiles = [
-            self._with_keypoints(source, outputs["source_value"][index]),
-            self._with_keypoints(driving, outputs["driving_value"][index]),
-            _frame(outputs["deformed"][index]),
-            _frame(outputs["prediction"][index]),
-            driving,
-            draw_flow(flow, size),
-        ]
-        if occlusion is not None:
+def _marked(frame: Frame, motion: Motion, convention: Convention) -> Frame:
+    return frame if isinstance(motion, Latent) else draw_keypoints(frame, motion, convention=convention)
+
+
+def _makings(source: Frame, rendering: Rendering) -> list[Frame]:
+    """The source warped by the flow, where there is one."""
+    if not rendering.flows:
+        return []
+    flow = rendering.flows[0]
+    grid = resize_grid(torch.from_numpy(flow.grid)[None], *source.shape[:2], convention=flow.convention)[0].numpy()
+    warped = warp(to_planes(source[None])[0].transpose(1, 2, 0), Flow(grid, flow.convention))
+    return [to_frames(warped.transpose(2, 0, 1)[None])[0]]
+
+
+def _row(tiles: list[Frame], rendering: Rendering) -> Frame:
+    """Source and driving with keypoints, warped source, prediction, driving, flow, occlusion."""
+    size = tiles[0].shape[:2]
+    if rendering.flows:
+        flow = rendering.flows[0]
+        tiles.append(draw_flow(flow, size))
+        if flow.occlusion is not None:
             tiles.append(draw_occlusion(flow, size))
-        side = max(size)
-        shape = (min(size[0], size[0] * _TALLEST // side), min(size[1], size[1] * _TALLEST // side))
-        return np.concatenate([resize_frame(tile, shape) for tile in tiles], axis=1)
-
-    def _with_keypoints(self, frame: Frame, value: Tensor) -> Frame:
-        points = Keypoints(value.float().cpu().numpy())
-        return draw_keypoints(frame, points, convention=self._convention)
-
-
-def _frame(planes: Tensor) -> Frame:
-    return to_frames(F.relu(planes.float()).cpu().numpy()[None])[0]
+    side = max(size)
+    shape = (min(size[0], size[0] * _TALLEST // side), min(size[1], size[1] * _TALLEST // side))
+    return np.concatenate([resize_frame(tile, shape) for tile in tiles], axis=1)

@@ -15,8 +15,8 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from stillmotion.core.frame import Frame
-from stillmotion.methods.firstorder.config import FirstOrderConfig
 from stillmotion.train.options import Options
+from stillmotion.train.setup import Config
 from stillmotion.video.image import write_image
 from stillmotion.video.target import replacing
 
@@ -51,11 +51,10 @@ class Record:
         facts: Anything else that belongs into `run.json` from the start.
     """
 
-    def __init__(self, config: FirstOrderConfig, options: Options, facts: dict[str, Any]) -> None:
+    def __init__(self, config: Config, options: Options, facts: dict[str, Any]) -> None:
         self.folder = options.output
         self.content: dict[str, Any] = {
             "preset": config.name,
-            "method": "first-order",
             "options": {
                 key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()
             },
@@ -64,7 +63,7 @@ class Record:
             "machine": {"system": platform.platform(), "processor": platform.processor() or platform.machine()},
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "status": "running",
-            "config": asdict(config),
+            "config": asdict(config),  # type: ignore[call-overload]
             "skipped": {},
             **facts,
         }

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import nn
-from torch.optim import Adam, Optimizer
 
 from stillmotion.core.errors import ConfigError, DataError, OutputError
+from stillmotion.core.flow import Convention
+from stillmotion.core.recipe import Schedule
 from stillmotion.data.augment import Augmentation
 from stillmotion.data.decode import Fit
 from stillmotion.data.folder import ClipFolder
 from stillmotion.data.pairs import PairDataset
-from stillmotion.methods.firstorder.config import FirstOrderConfig
-from stillmotion.methods.firstorder.weights import build
+from stillmotion.nn.objective import Objective
 from stillmotion.train import checkpoint
 from stillmotion.train.options import Options
 
 Network = TypeVar("Network", bound=nn.Module)
-BETAS = (0.5, 0.999)
 FALL = 0.1
 """Factor on the learning rates at each milestone."""
+
+
+class Config(Protocol):
+    """What the loop reads of a method's config; the rest is the method's business."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def convention(self) -> Convention: ...
+    @property
+    def training(self) -> Schedule: ...
 
 
 def learning_rate(base: float, epoch: int, milestones: tuple[int, ...]) -> float:
@@ -62,13 +75,12 @@ def check_output(options: Options) -> None:
         ) from error
 
 
-def open_data(config: FirstOrderConfig, options: Options) -> tuple[PairDataset, ClipFolder]:
-    """Training pairs, and the held-out clips (the training clips themselves where none are held out).
+def open_data(config: Config, options: Options) -> tuple[ClipFolder, ClipFolder]:
+    """The training clips, and the held-out ones (the training clips themselves where none are held out).
 
     Raises:
         DataError: No clips to train on.
     """
-    training = config.training
     fit = Fit((config.size, config.size), crop=options.crop, margin=options.margin)
     memory = options.memory // max(1, options.workers)
     folder = ClipFolder(options.data, fit=fit, subset="train", seed=options.seed, memory=memory, cache=options.cache)
@@ -76,14 +88,29 @@ def open_data(config: FirstOrderConfig, options: Options) -> tuple[PairDataset, 
         held = ClipFolder(options.data, fit=fit, subset="test", seed=options.seed, memory=0, cache=options.cache)
     except DataError:
         held = folder
+    return folder, held
+
+
+def make_dataset(config: Config, options: Options, folder: ClipFolder, objective: Objective) -> PairDataset:
+    """Samples of the training clips."""
+    training = config.training
     augmentation = Augmentation(**{"camera": options.camera} | asdict(training.augmentation))
     groups = len(folder.identities) if training.id_sampling else len(folder)
     # A set too small to fill one batch is drawn more often, rather than refused.
     repeats = max(training.repeats, -(-training.batch // groups))
-    dataset = PairDataset(
-        folder, augmentation=augmentation, id_sampling=training.id_sampling, repeats=repeats, seed=options.seed
+    return PairDataset(
+        folder,
+        augmentation=augmentation,
+        id_sampling=training.id_sampling,
+        repeats=repeats,
+        seed=options.seed,
+        draw=objective.draw,
     )
-    return dataset, held
+
+
+def processes() -> int:
+    """How many processes torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def make_fabric(options: Options) -> Fabric:
@@ -95,7 +122,7 @@ def make_fabric(options: Options) -> Fabric:
     device = ("cuda" if torch.cuda.is_available() else "cpu") if options.device == "auto" else options.device
     if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(f"cannot train on device {device!r} here", hint="use --device cpu, or auto")
-    here, everywhere = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    here, everywhere = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), processes()
     if everywhere == 1:
         return Fabric(accelerator=device, devices=1, precision=options.precision)
     nodes = everywhere // here
@@ -104,7 +131,7 @@ def make_fabric(options: Options) -> Fabric:
     )
 
 
-def steps_per_epoch(config: FirstOrderConfig, options: Options, *, pairs: int, world: int) -> int:
+def steps_per_epoch(config: Config, options: Options, *, pairs: int, world: int) -> int:
     """Whole batches in an epoch of `pairs`.
 
     Raises:
@@ -119,23 +146,23 @@ def steps_per_epoch(config: FirstOrderConfig, options: Options, *, pairs: int, w
     return pairs // training.batch
 
 
-def build_networks(config: FirstOrderConfig, options: Options, *, sync: bool) -> tuple[dict[str, nn.Module], list[str]]:
-    """Networks with seeded (or `options.start`'s) weights, and the names of those that start anew beside `start`.
+def build_networks(side: ModuleType, config: Config, options: Options, *, sync: bool) -> dict[str, nn.Module]:
+    """Networks with seeded weights.
 
     Args:
+        side: The method's module `weights`.
         config: What to build.
-        options: Seed and start.
+        options: The seed.
         sync: Share batch statistics between processes, as published (CUDA only: torch has no
             synchronised batch norm for CPUs; there every process keeps its own, and rank 0's are saved).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        networks = build(config)
-    anew = [] if options.start is None else checkpoint.start_from(options.start, networks)
+        networks: dict[str, nn.Module] = side.build(config)
     if sync:
         networks = {name: nn.SyncBatchNorm.convert_sync_batchnorm(network) for name, network in networks.items()}
     # Channels last: a quarter less time per step on a CPU, and what tensor cores want.
-    return {name: channels_last(network) for name, network in networks.items()}, anew
+    return {name: channels_last(network) for name, network in networks.items()}
 
 
 def channels_last(network: Network) -> Network:
@@ -144,24 +171,12 @@ def channels_last(network: Network) -> Network:
     return network
 
 
-def make_optimizers(config: FirstOrderConfig, networks: dict[str, nn.Module]) -> dict[str, tuple[Optimizer, float]]:
-    """Adam and base learning rate of each network that is trained at all."""
-    training = config.training
-    rates = {
-        "generator": training.learning_rate_generator,
-        "kp_detector": training.learning_rate_keypoints,
-        "discriminator": training.learning_rate_discriminator if training.weights.generator_gan else 0.0,
-    }
-    return {
-        name: (Adam(networks[name].parameters(), lr=rate, betas=BETAS), rate) for name, rate in rates.items() if rate
-    }
-
-
-def shared_facts(config: FirstOrderConfig, options: Options, *, pairs: int) -> dict[str, Any]:
+def shared_facts(config: Config, options: Options, *, pairs: int) -> dict[str, Any]:
     """What a resumed run must share with the one that wrote the checkpoint; length and milestones may change."""
+    plain: Any = config
     training = replace(config.training, epochs=0, milestones=(), checkpoint_epochs=0)
     return {
-        "config": asdict(replace(config, name="", license="", training=training)),
+        "config": asdict(replace(plain, name="", license="", training=training)),
         "seed": options.seed,
         "pairs per epoch": pairs,
         "ema": options.ema,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from stillmotion.core.recipe import AugmentationConfig, Schedule
+
 
 @dataclass(frozen=True)
 class KeypointConfig:
@@ -126,52 +128,23 @@ class TransformConfig:
 
 
 @dataclass(frozen=True)
-class AugmentationConfig:
-    """What is done to both frames of a pair alike."""
-
-    horizontal_flip: bool = True
-    """Mirror with probability a half."""
-    time_flip: bool = True
-    """Swap source and driving with probability a half."""
-    brightness: float = 0.0
-    """Largest relative change."""
-    contrast: float = 0.0
-    """Largest relative change."""
-    saturation: float = 0.0
-    """Largest relative change."""
-    hue: float = 0.0
-    """Largest shift, as a share of the colour circle."""
-    resize: tuple[float, float] | None = None
-    """Range of a random size factor before cropping back."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Schedule):
     """The published schedule."""
 
-    epochs: int = 100
-    """Passes over the (repeated) data."""
-    repeats: int = 1
-    """How often each clip, or each identity, is drawn per epoch."""
     milestones: tuple[int, ...] = (60, 90)
     """Epochs after which the learning rates fall by ten."""
+    batch: int = 40
+    """Pairs per step, over all processes."""
     learning_rate_generator: float = 2e-4
     """Adam, betas (0.5, 0.999)."""
     learning_rate_discriminator: float = 2e-4
     """Adam, betas (0.5, 0.999)."""
     learning_rate_keypoints: float = 2e-4
     """Adam, betas (0.5, 0.999); 0 freezes the keypoint detector."""
-    batch: int = 40
-    """Pairs per step, over all processes."""
     scales: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)
     """Image pyramid of the perceptual term."""
-    checkpoint_epochs: int = 50
-    """Epochs between checkpoints."""
-    id_sampling: bool = False
-    """Draw identities first, then one of their clips."""
     weights: LossWeights = field(default_factory=LossWeights)
     transform: TransformConfig = field(default_factory=TransformConfig)
-    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
 
 @dataclass(frozen=True)

@@ -6,60 +6,23 @@ published losses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.optim import Adam
 
 from stillmotion.core.flow import Convention
-from stillmotion.methods.firstorder.config import LossWeights, TransformConfig
-from stillmotion.nn.blocks import AntiAliasDown
+from stillmotion.methods.firstorder.config import FirstOrderConfig, LossWeights, TransformConfig
 from stillmotion.nn.geometry import inverse_2x2, times
+from stillmotion.nn.objective import Features, Losses, Objective, Sample, Turn, frozen
+from stillmotion.nn.perceptual import check_pictured, mean_difference, perceptual
 from stillmotion.nn.tps import RandomTransform
 
-Features: TypeAlias = Callable[[Tensor], list[Tensor]]
-Losses: TypeAlias = dict[str, Tensor]
-
-
-def mean_difference(a: Tensor, b: Tensor, emphasis: Tensor | None = None) -> Tensor:
-    """Mean absolute difference; `emphasis (n, 1, h, w)`, resized to fit, weighs the pixels (mean 1 keeps the scale)."""
-    gap = (a - b).abs()
-    if emphasis is None:
-        return gap.mean()
-    if emphasis.shape[2:] != gap.shape[2:]:
-        emphasis = F.adaptive_avg_pool2d(emphasis, (gap.shape[2], gap.shape[3]))
-    return (gap * emphasis).mean()
-
-
-def pyramid(image: Tensor, scales: Sequence[float]) -> list[Tensor]:
-    """The picture at every scale, anti-aliased as published."""
-    return [AntiAliasDown(image.shape[1], scale).to(image)(image) for scale in scales]
-
-
-def perceptual(
-    features: Features,
-    prediction: Tensor,
-    target: Tensor,
-    *,
-    scales: Sequence[float],
-    weights: Sequence[float],
-    emphasis: Tensor | None = None,
-) -> Tensor:
-    """Weighted L1 between feature maps, summed over levels and pyramid scales (equation 9).
-
-    A feature network with more levels than `weights` uses the last weight for the rest.
-    """
-    total = prediction.new_zeros(())
-    for ours, theirs in zip(pyramid(prediction, scales), pyramid(target, scales), strict=True):
-        with torch.no_grad():
-            wanted = features(theirs)
-        for level, (a, b) in enumerate(zip(features(ours), wanted, strict=True)):
-            weight = weights[min(level, len(weights) - 1)]
-            if weight:
-                total = total + weight * mean_difference(a, b, emphasis)
-    return total
+BETAS = (0.5, 0.999)
+"""Of every Adam, as published."""
 
 
 def equivariance(
@@ -178,3 +141,92 @@ def discriminator_losses(
     real, fake = discriminator(driving, shown), discriminator(prediction.detach(), shown)
     judged = [((1 - real[scale][1]) ** 2 + fake[scale][1] ** 2).mean() for scale in real]
     return {"discriminator_gan": weight * torch.stack(judged).sum()}
+
+
+def active_weights(config: FirstOrderConfig) -> LossWeights:
+    """The loss weights of a run: a frozen detector has nothing to learn from equivariance.
+
+    The published loop still computes both equivariance terms when it freezes the detector.
+    """
+    training = config.training
+    if training.learning_rate_keypoints:
+        return training.weights
+    return replace(training.weights, equivariance_value=0.0, equivariance_jacobian=0.0)
+
+
+class GeneratorStep(nn.Module):
+    """Generator and keypoint detector with their losses.
+
+    Args:
+        networks: `generator`, `kp_detector`, `discriminator`; the last is looked at, not trained here.
+        config: Of the run.
+        features: Feature network of the perceptual term, or None.
+    """
+
+    def __init__(self, networks: dict[str, nn.Module], config: FirstOrderConfig, features: Features | None) -> None:
+        super().__init__()
+        self.generator = networks["generator"]
+        self.kp_detector = networks["kp_detector"]
+        # In a dict the judge and the feature network are no submodules: not trained, not synchronised here.
+        self._others: dict[str, Any] = {"networks": networks, "features": features}
+        self._config = config
+        self._weights = active_weights(config)
+        self._is_frozen = not config.training.learning_rate_keypoints
+        if self._is_frozen:
+            self.kp_detector.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> GeneratorStep:
+        """A frozen detector keeps its running statistics too."""
+        super().train(mode)
+        if self._is_frozen:
+            self.kp_detector.eval()
+        return self
+
+    def forward(self, sample: Sample, made: dict[str, Tensor]) -> tuple[Losses, dict[str, Tensor]]:
+        """Weighted losses by name, and the networks' outputs; see `generator_losses`."""
+        networks, training = self._others["networks"], self._config.training
+        with frozen(networks["discriminator"]):
+            return generator_losses(
+                networks,
+                sample.frames[0],
+                sample.frames[-1],
+                weights=self._weights,
+                scales=training.scales,
+                transform=training.transform,
+                convention=self._config.convention,
+                features=self._others["features"],
+                random=sample.random,
+            )
+
+
+class DiscriminatorStep(nn.Module):
+    """The discriminator with its loss, on the detached prediction of the generator's turn."""
+
+    def __init__(self, discriminator: nn.Module, *, weight: float) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+        self._weight = weight
+
+    def forward(self, sample: Sample, made: dict[str, Tensor]) -> tuple[Losses, dict[str, Tensor]]:
+        prediction, value = made["prediction"].detach(), made["driving_value"].detach()
+        driving = sample.frames[-1]
+        return discriminator_losses(self.discriminator, driving, prediction, value, weight=self._weight), {}
+
+
+def objective(networks: dict[str, nn.Module], config: FirstOrderConfig, features: Features | None) -> Objective:
+    """First generator and detector, then, in an adversarial run, the discriminator; an Adam for each.
+
+    Raises:
+        ConfigError: No active term sees the picture.
+    """
+    training, weights = config.training, active_weights(config)
+    seen = features is not None and any(weights.perceptual)
+    check_pictured("perceptual, pixel or GAN", seen, weights.pixel, weights.generator_gan)
+    rates = {"generator": training.learning_rate_generator, "kp_detector": training.learning_rate_keypoints}
+    first = {n: Adam(networks[n].parameters(), lr=rate, betas=BETAS) for n, rate in rates.items() if rate}
+    turns = [Turn(GeneratorStep(networks, config, features), first)]
+    if weights.generator_gan and training.learning_rate_discriminator:
+        judge = networks["discriminator"]
+        second = Adam(judge.parameters(), lr=training.learning_rate_discriminator, betas=BETAS)
+        turns.append(Turn(DiscriminatorStep(judge, weight=weights.discriminator_gan), {"discriminator": second}))
+    return Objective(tuple(turns), watched=("generator", "kp_detector"))

@@ -5,16 +5,17 @@ Source: Siarohin et al., "First Order Motion Model for Image Animation", NeurIPS
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
-from stillmotion.core.errors import EngineError, ImageError, MotionError
+from stillmotion.core.errors import MotionError
 from stillmotion.core.flow import Flow
-from stillmotion.core.frame import Frame, check_frame, to_planes
+from stillmotion.core.frame import Frame, to_planes
 from stillmotion.core.method import Engine, MethodSpec, Rendering, State
 from stillmotion.core.motion import Keypoints
+from stillmotion.core.verbs import check_batch, check_motion, check_sources, chunks, frozen, joined, run_stage
 from stillmotion.methods.firstorder.config import FirstOrderConfig
 
 NAME = "first-order"
@@ -74,19 +75,12 @@ class FirstOrder:
             ImageError: Not one frame, or not of `spec.size`.
             EngineError: The network returned NaN or infinity.
         """
-        if len(sources) != 1:
-            raise ImageError(
-                f"{NAME} takes one source image, not {len(sources)}", hint="choose one, or use a multi-source method"
-            )
-        self._check_size(check_frame(sources[0], name="source"), "source")
-        planes = to_planes(sources[0][None])
+        planes = to_planes(check_sources(sources, self.spec))
         state = dict(self._run("encode", source=planes))
         state |= {f"source_{name}": array for name, array in self._run("read", image=planes).items()}
         if self.config.generator.composite:
             state["source"] = planes
-        for array in state.values():
-            array.setflags(write=False)  # lets an engine keep it on its device
-        return state
+        return frozen(state)
 
     def source_motion(self, state: State) -> Keypoints:
         """Keypoints of the source, as `encode` read them."""
@@ -103,13 +97,9 @@ class FirstOrder:
             ImageError: Another shape or type.
             EngineError: The network returned NaN or infinity.
         """
-        frames = np.asarray(frames)
-        if frames.ndim != 4:
-            raise ImageError(f"read takes a batch (n, height, width, 3), not {frames.shape}", hint="add an axis")
-        for frame in frames:
-            self._check_size(check_frame(frame), "frame")
+        frames = check_batch(frames, self.spec)
         found: list[Keypoints] = []
-        for part in self._chunks(len(frames)):
+        for part in chunks(len(frames), self.engine):
             out = self._run("read", image=to_planes(frames[part]))
             jacobians = out.get("jacobian")
             for i, value in enumerate(out["value"]):
@@ -133,10 +123,8 @@ class FirstOrder:
         """
         for motion in motions:
             self._check_motion(motion)
-        parts = [self._render(state, motions[part]) for part in self._chunks(len(motions))]
-        size = self.spec.size
-        planes = [p.planes for p in parts] or [np.zeros((0, 3, *size), np.float32)]
-        return Rendering(np.concatenate(planes), tuple(flow for p in parts for flow in p.flows))
+        parts = [self._render(state, motions[part]) for part in chunks(len(motions), self.engine)]
+        return joined(parts, self.spec.size)
 
     def _render(self, state: State, motions: Sequence[Keypoints]) -> Rendering:
         arrays = dict(state, value=np.stack([m.value for m in motions]))
@@ -150,38 +138,11 @@ class FirstOrder:
         )
         return Rendering(np.clip(out["planes"], 0.0, 1.0), flows)
 
-    def _chunks(self, count: int) -> Iterator[slice]:
-        step = max(self.engine.max_batch, 1)
-        return (slice(start, start + step) for start in range(0, count, step))
-
     def _run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        out = self.engine.run(stage, **arrays)
-        bad = [name for name, array in out.items() if not np.isfinite(array).all()]
-        if bad:
-            raise EngineError(
-                f"the network returned NaN or infinity ({stage}: {', '.join(bad)})",
-                hint=f"the weights {self.spec.weights} may be damaged; try others",
-                stage=stage,
-            )
-        return out
-
-    def _check_size(self, frame: Frame, name: str) -> None:
-        if frame.shape[:2] != self.spec.size:
-            height, width = self.spec.size
-            raise ImageError(
-                f"{name} is {frame.shape[1]}×{frame.shape[0]} pixels; {self.spec.weights} wants {width}×{height}",
-                hint="crop or resize it first (stillmotion.animate does)",
-                seen=frame.shape[:2],
-            )
+        return run_stage(self.engine, stage, arrays, weights=self.spec.weights)
 
     def _check_motion(self, motion: Keypoints) -> None:
-        count = self.config.keypoints.count
-        if not isinstance(motion, Keypoints) or len(motion.value) != count:
-            seen = f"{len(motion.value)} keypoints" if isinstance(motion, Keypoints) else type(motion).__name__
-            raise MotionError(
-                f"{self.spec.weights} takes {count} keypoints, not {seen}",
-                hint="read the motion with the same weights",
-            )
+        check_motion(motion, Keypoints, self.config.keypoints.count, weights=self.spec.weights)
         if self.config.keypoints.jacobian != (motion.jacobian is not None):
             need, has = ("needs", "without") if self.config.keypoints.jacobian else ("takes no", "with")
             raise MotionError(

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from stillmotion.core.flow import Convention
 from stillmotion.nn.blocks import AntiAliasDown, AreaDown, DownBlock, Hourglass, ResBlock, SameBlock, UpBlock
+from stillmotion.nn.discriminator import DiscriminatorBlock, normalised
 from stillmotion.nn.geometry import gaussian_heatmaps, inverse_2x2, make_grid, precise, resize_grid, times, warp
 
 Downsample = Literal["gaussian", "area"]
@@ -294,27 +295,6 @@ class Generator(nn.Module):
         return motion | self.inpaint(source, features, motion)
 
 
-def _normalised(convolution: nn.Conv2d, spectral: bool) -> nn.Module:
-    return nn.utils.parametrizations.spectral_norm(convolution) if spectral else convolution
-
-
-class DiscriminatorBlock(nn.Module):
-    """Valid 4×4 convolution, instance norm (not in the first block), leaky ReLU, halving (not in the last)."""
-
-    def __init__(self, inputs: int, outputs: int, *, norm: bool, pool: bool, spectral_norm: bool) -> None:
-        super().__init__()
-        self.conv = _normalised(nn.Conv2d(inputs, outputs, 4), spectral_norm)
-        self.norm = nn.InstanceNorm2d(outputs, affine=True) if norm else None
-        self.pool = pool
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.conv(x)
-        if self.norm is not None:
-            out = self.norm(out)
-        out = F.leaky_relu(out, 0.2)
-        return F.avg_pool2d(out, 2) if self.pool else out
-
-
 class PatchDiscriminator(nn.Module):
     """One scale: feature maps of every block and a patch score map."""
 
@@ -325,7 +305,7 @@ class PatchDiscriminator(nn.Module):
             DiscriminatorBlock(widths[i], widths[i + 1], norm=i != 0, pool=i != blocks - 1, spectral_norm=spectral_norm)
             for i in range(blocks)
         )
-        self.conv = _normalised(nn.Conv2d(widths[-1], 1, 1), spectral_norm)
+        self.conv = normalised(nn.Conv2d(widths[-1], 1, 1), spectral_norm)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         maps = []

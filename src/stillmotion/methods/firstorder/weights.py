@@ -62,6 +62,11 @@ def build(config: FirstOrderConfig) -> dict[str, nn.Module]:
     return {"generator": generator, "kp_detector": detector, "discriminator": discriminator}
 
 
+def fitted(config: FirstOrderConfig, *, clips: int) -> FirstOrderConfig:
+    """The config for a training set of `clips` clips: the same, whatever their number."""
+    return config
+
+
 class EncodeStage(nn.Module):
     """`source (1, 3, h, w)` -> `features`, `small`."""
 

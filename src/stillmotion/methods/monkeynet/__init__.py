@@ -1,0 +1,1 @@
+"""Monkey-Net: Siarohin et al., CVPR 2019."""

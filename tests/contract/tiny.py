@@ -1,0 +1,86 @@
+"""Every method in its smallest size, with random weights that do something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stillmotion import methods
+from stillmotion.core.recipe import AugmentationConfig
+from stillmotion.methods.firstorder.config import LossWeights
+from stillmotion.methods.monkeynet import config as monkey
+from tests.conftest import compact_config, tiny_config
+
+SIDE = 32
+PLAIN: dict[str, Any] = {"batch": 2, "epochs": 2, "checkpoint_epochs": 100, "augmentation": AugmentationConfig(hue=0.1)}
+
+
+def first_order() -> Any:
+    """Adversarial, so that every network learns."""
+    config = tiny_config()
+    weights = LossWeights(generator_gan=1.0, feature_matching=(10.0, 10.0), perceptual=(), pixel=10.0)
+    return replace(config, training=replace(config.training, **PLAIN, scales=(1.0,), weights=weights))
+
+
+def monkey_net(*, enabled: bool = False, **changes: Any) -> monkey.MonkeyNetConfig:
+    shape: dict[str, Any] = {"expansion": 4, "max_features": 16, "blocks": 2}
+    weights = monkey.LossWeights(reconstruction=(10.0, 10.0, 10.0))
+    settings: dict[str, Any] = {
+        "name": "tiny-monkey",
+        "size": SIDE,
+        "keypoints": monkey.KeypointConfig(count=3, **shape),
+        "motion": monkey.DenseMotionConfig(group_blocks=1, use_difference=True, norm=0.0, **shape),
+        "generator": monkey.GeneratorConfig(refinement_blocks=1, norm=10.0, **shape),
+        "discriminator": monkey.DiscriminatorConfig(expansion=4, max_features=8, blocks=2, norm=10.0),
+        "prediction": monkey.PredictionConfig(enabled=enabled, features=8, frames=4),
+        "training": monkey.TrainingConfig(weights=weights, **PLAIN),
+    }
+    return monkey.MonkeyNetConfig(**(settings | changes))
+
+
+def monkey_net_predicting() -> monkey.MonkeyNetConfig:
+    """The other half of the options: the predictor, motion at half size, resized between pixels."""
+    plain = monkey_net(enabled=True)
+    return replace(
+        plain,
+        name="tiny-monkey-predicting",
+        keypoints=replace(plain.keypoints, scale=0.5, smallest_deviation=None),
+        motion=replace(plain.motion, scale=0.5, use_difference=False, group_blocks=0, norm=10.0),
+        generator=replace(plain.generator, interpolation="bilinear", scale=0.5, norm=0.0),
+    )
+
+
+TINY: dict[str, tuple[Any, ...]] = {
+    "first-order": (first_order(), replace(compact_config(), training=first_order().training)),
+    "monkey-net": (monkey_net(), monkey_net_predicting()),
+}
+"""Configs by method: at least one, together covering its options."""
+
+
+def make_networks(config: Any, *, seed: int = 0) -> dict[str, Any]:
+    """Untrained networks in evaluation mode, no tensor of theirs all zero or all alike."""
+    import torch
+
+    weights = methods.method_weights(methods.of_config(config))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        networks = weights.build(config)
+        for network in networks.values():
+            for name, tensor in network.state_dict().items():
+                if name.endswith("running_mean"):
+                    tensor.normal_(0, 0.1)
+                elif name.endswith("running_var"):
+                    tensor.uniform_(0.6, 1.4)
+                elif name.endswith(("jacobian.weight", "head.weight", "kp.weight")):
+                    tensor.normal_(0, 0.1)
+                elif name == "final.weight":
+                    tensor.mul_(4)
+    return {name: network.eval() for name, network in networks.items()}
+
+
+def make_bundle(folder: Path, config: Any) -> Path:
+    """Bundle of random weights, tensors and stages."""
+    weights = methods.method_weights(methods.of_config(config))
+    path: Path = weights.save_bundle(make_networks(config), config, folder / config.name, licence="none")
+    return path
