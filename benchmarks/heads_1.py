@@ -29,9 +29,9 @@ from stillmotion.data.worlds.benchmark import find_benchmark
 from stillmotion.evaluate import speakers
 from stillmotion.evaluate.lpips import Lpips
 from stillmotion.evaluate.protocol import answer, check_rendered, copying, read_sample, true_warp
-from stillmotion.evaluate.scores import FindLandmarks, score
+from stillmotion.evaluate.scores import FindLandmarks, landmark_scores, score
 from stillmotion.evaluate.sheet import sheet_row, sheet_titles
-from stillmotion.evaluate.table import COPYING, TRUE_WARP, Entry, as_csv, as_dict, markdown
+from stillmotion.evaluate.table import COPYING, TRUE_WARP, TRUTH, Entry, as_csv, as_dict, markdown
 from stillmotion.prepare.faces import YuNet, main_face
 from stillmotion.video.image import write_image
 from stillmotion.video.target import replacing
@@ -96,11 +96,11 @@ def score_world(
         start = time.perf_counter()
         sample = read_sample(options.data, task, every=options.every)
         answers = {name: answer(method, sample) for name, method in candidates.items()}
-        found = baselines.get(str(number)) or {
-            COPYING: measure(copying(sample), sample),
-            TRUE_WARP: measure(true_warp(sample), sample),
-        }
-        baselines[str(number)] = found
+        found = baselines.setdefault(str(number), {})
+        if not found:
+            found |= {COPYING: measure(copying(sample), sample), TRUE_WARP: measure(true_warp(sample), sample)}
+            if find_landmarks is not None:
+                found[TRUTH] = landmark_scores(sample.target, sample, find_landmarks)
         found = found | {who: measure(rendering, sample) for who, rendering in answers.items()}
         entries += [Entry(task.kind, sample.name, who, scores) for who, scores in found.items()]
         rows = rows or [sheet_titles(answers)]

@@ -14,6 +14,9 @@ from stillmotion.evaluate.scores import SCORES
 
 COPYING = "copying the source"
 TRUE_WARP = "true flow, nothing invented"
+TRUTH = "the right answer"
+"""Only its landmarks are scored: the landmark network's own error."""
+BASELINES = (COPYING, TRUE_WARP, TRUTH)
 DRAWS = 2000
 """Resamplings of the clips for an interval."""
 
@@ -139,7 +142,7 @@ def _task_table(entries: Sequence[Entry], task: str) -> str:
 
 def _bar_table(entries: Sequence[Entry]) -> str:
     tasks = list(dict.fromkeys(entry.task for entry in entries))
-    candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in (COPYING, TRUE_WARP)]
+    candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in BASELINES]
     bars = [bar for bar in BARS if bar.task in tasks]
     lines = [
         "### ratio to copying the source",
@@ -193,7 +196,7 @@ def as_dict(entries: Sequence[Entry]) -> dict[str, object]:
             }
             for who in names(entries, task)
         }
-    candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in (COPYING, TRUE_WARP)]
+    candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in BASELINES]
     bars = {
         who: [
             asdict(bar) | {"got": got, "met": got is not None and got[0] <= bar.most}
