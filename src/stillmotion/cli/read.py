@@ -18,6 +18,8 @@ class Command(Loading):
     """Motion file to write (.safetensors); only the same weights can use it."""
     crop: str = "auto"
     """Part of the clip that is read: auto (what the weights need), none (largest centred box) or x,y,w,h."""
+    openness: bool = False
+    """Also say how far mouth and eyes open."""
     fps: str | None = None
     """Frame rate of a folder of frames or a GIF, such as 25 or 30000/1001."""
 
@@ -34,6 +36,7 @@ class Command(Loading):
                 device=self.device,
                 crop=self.crop,
                 face_model=self.face_model,
+                openness=self.openness,
                 fps=parse_rate(self.fps),
                 progress=progress,
             )

@@ -56,3 +56,7 @@ def show_report(report: Report, *, as_json: bool) -> None:
         f"wrote {report.output}: {report.frames} frames at {float(report.fps):g} fps{sound} "
         f"({report.seconds:.1f} s, {report.speed:.1f} frames a second, {report.weights} in {report.engine})"
     )
+    for name, opening in (("mouth", report.mouth), ("eyes", report.eyes)):
+        if opening is not None:
+            spread = f"{opening.least:.2f} to {opening.most:.2f}, mostly {opening.median:.2f}"
+            print(f"{name} open {spread} (gap over width)")

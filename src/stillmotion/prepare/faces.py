@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -48,11 +48,13 @@ class Face:
         score: Confidence in [0, 1]; comparable within a detector only.
         points: `(x, y)` in pixels of right eye, left eye, nose, right and left mouth corner
             (right and left as the person has them), or None where the detector has none.
+        landmarks: `float32 (68, 2)` in pixels (see `landmarks`), or None where the detector has none.
     """
 
     box: tuple[float, float, float, float]
     score: float
     points: tuple[tuple[float, float], ...] | None = None
+    landmarks: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def side(self) -> float:

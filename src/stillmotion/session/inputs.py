@@ -14,7 +14,8 @@ from stillmotion.core.errors import OutputError
 from stillmotion.core.frame import Frame, check_frame
 from stillmotion.core.method import MethodSpec
 from stillmotion.prepare.crop import Crop, CropRequest, crop_source, parse_crop
-from stillmotion.prepare.faces import FaceDetector, default_detector
+from stillmotion.prepare.faces import FaceDetector
+from stillmotion.session.faces import face_detector
 from stillmotion.video.image import Source, read_image
 from stillmotion.video.target import check_folder, output_error
 
@@ -54,7 +55,7 @@ def open_source(
         CropError: The crop does not fit, or no face was found.
     """
     picture = check_frame(source, name="source") if isinstance(source, np.ndarray) else read_image(source)
-    chosen = crop_source(picture, spec, request=crop_request(crop), detector=detector)
+    chosen = crop_source(picture, spec, request=crop_request(crop), detector=detector or face_detector())
     return SourcePicture(picture, chosen, chosen.apply(picture, spec.size))
 
 
@@ -65,15 +66,6 @@ def crop_request(crop: CropChoice) -> CropRequest:
         CropError: The text is neither `auto`, `none` nor `x,y,w,h`.
     """
     return crop if isinstance(crop, Crop) else parse_crop(crop)
-
-
-def face_detector(model: File | None) -> FaceDetector | None:
-    """The detector of a named YuNet file; None leaves the choice to whoever needs one.
-
-    Raises:
-        WeightsError: The file cannot be used.
-    """
-    return default_detector(model) if model is not None else None
 
 
 def check_output(output: File, *inputs: object) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from stillmotion.core.method import Method
 from stillmotion.methods import EngineName, load
 from stillmotion.session.driving import Rate, open_driving
+from stillmotion.session.expression import ExpressionWatch
+from stillmotion.session.faces import open_landmarker
 from stillmotion.session.inputs import CropChoice, File, check_output, face_detector
 from stillmotion.session.meter import Meter, Progress
 from stillmotion.session.motionfile import check_motion_name
@@ -23,6 +25,7 @@ def read_motion(
     method: Method | None = None,
     crop: CropChoice = "auto",
     face_model: File | None = None,
+    openness: bool = False,
     fps: Rate | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -37,6 +40,7 @@ def read_motion(
         method: See `animate`.
         crop: `crop_driving` of `animate`.
         face_model: See `animate`.
+        openness: Also report how far mouth and eyes open, which costs a few milliseconds a frame.
         fps: See `animate`.
         progress: See `animate`.
 
@@ -47,11 +51,14 @@ def read_motion(
     check_output(output, driving)
     meter, detector = Meter(progress), face_detector(face_model)
     method = method or load(weights, engine=engine, device=device)
+    faces = ExpressionWatch(open_landmarker()) if openness else None
     with open_driving(driving, method, crop=crop, detector=detector, fps=fps) as driven:
-        clip = driven.record(meter.watch(driven))
+        moments = meter.watch(driven)
+        clip = driven.record(faces.watch(moments) if faces else moments)
         clip.save(output)
         return Report(
             **meter.facts(method, driven),
+            **(faces.facts() if faces else {}),
             output=str(output),
             frames=len(clip),
             audio="none: a motion file holds no sound" if driven.sound else "none",

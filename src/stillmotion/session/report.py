@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
+from stillmotion.session.expression import Opening
+
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
@@ -29,6 +31,8 @@ class Report:
         crop_driving: `x,y,w,h` of the driving clip, pixels.
         provenance: Marks in the file that say it was generated; empty for a motion file.
         audio: What became of the sound: one line.
+        mouth: How far the driver's mouth opens; None where nobody asked or there is no face.
+        eyes: The same of the eyes, both together.
         warnings: Lines the user should read.
     """
 
@@ -48,6 +52,8 @@ class Report:
     crop_driving: str
     provenance: str = ""
     audio: str
+    mouth: Opening | None = None
+    eyes: Opening | None = None
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> str:

@@ -10,11 +10,13 @@ from stillmotion.core.errors import WeightsError
 DEFAULT = "heads"
 """The bundle that is used when none is named."""
 FOLDER = Path(__file__).resolve().parent
+FACE = FOLDER / "face"
+"""The face and landmark networks: no motion weights, hence not among the `shipped` ones."""
 
 
 def shipped() -> list[str]:
-    """Names of the bundles that are here, sorted."""
-    return sorted(card.parent.name for card in FOLDER.glob("*/model.json"))
+    """Names of the bundles with a method's weights that are here, sorted."""
+    return sorted(card.parent.name for card in FOLDER.glob("*/model.json") if card.parent.name != FACE.name)
 
 
 def find(name: str | None = None) -> Path:

@@ -1,0 +1,81 @@
+"""Faces as the package finds them: its own networks, opened when the first picture is looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from stillmotion import weights
+from stillmotion.core.frame import Frame
+from stillmotion.prepare.faces import FACE_MODEL_VARIABLE, Face, FaceDetector, Haar, YuNet, main_face
+from stillmotion.prepare.landmarks import Landmarker
+from stillmotion.runtime import Bundle, RuntimeName, open_engine
+
+HAAR = "haar"
+"""What to give in place of a YuNet file for OpenCV's cascades."""
+
+
+def open_landmarker(engine: RuntimeName = "auto", *, threads: int | None = None) -> Landmarker:
+    """The shipped face and landmark networks.
+
+    Args:
+        engine: See `runtime.open_engine`.
+        threads: Cap on processor threads; None leaves it to the runtime.
+
+    Raises:
+        WeightsError: The shipped weights are missing or damaged.
+        MissingExtraError: The engine is not installed.
+    """
+    return Landmarker(open_engine(Bundle.open(weights.FACE, method=weights.FACE.name), engine, threads=threads))
+
+
+def landmarks68(*, threads: int | None = None) -> Callable[[Frame], np.ndarray | None]:
+    """A function from a frame `uint8 (h, w, 3)` to the main face's landmarks.
+
+    They are `float32 (68, 2)`, `(x, y)` in pixels, pixel `i` covering `[i, i + 1]`; None where there
+    is no face. The function keeps nothing from one frame to the next.
+
+    Args:
+        threads: Cap on processor threads; None leaves it to the runtime.
+
+    Raises:
+        WeightsError: The shipped weights are missing or damaged.
+    """
+    landmarker = open_landmarker(threads=threads)
+
+    def find(frame: Frame) -> np.ndarray | None:
+        face = main_face(landmarker.find(frame))
+        return face.landmarks if face is not None else None
+
+    return find
+
+
+class ShippedFaces:
+    """A `FaceDetector` that loads the shipped networks at the first picture, since many runs need none."""
+
+    def __init__(self) -> None:
+        self._landmarker: Landmarker | None = None
+
+    def find(self, frame: Frame) -> list[Face]:
+        """See `FaceDetector.find`."""
+        self._landmarker = self._landmarker or open_landmarker()
+        return self._landmarker.find(frame)
+
+
+def face_detector(model: str | Path | None = None) -> FaceDetector:
+    """What finds faces for automatic crops.
+
+    Args:
+        model: A YuNet file; the word `haar` for OpenCV's cascades; None for what the environment
+            variable `STILLMOTION_FACE_MODEL` names (either of them), or else the shipped networks.
+
+    Raises:
+        WeightsError: The file cannot be used; nothing else is silently put in its place.
+    """
+    chosen = str(model or os.environ.get(FACE_MODEL_VARIABLE) or "")
+    if not chosen:
+        return Haar()
+    return Haar() if chosen == HAAR else YuNet(chosen)
