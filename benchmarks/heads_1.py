@@ -31,7 +31,7 @@ from stillmotion.evaluate.lpips import Lpips
 from stillmotion.evaluate.protocol import answer, check_rendered, copying, read_sample, true_warp
 from stillmotion.evaluate.scores import FindLandmarks, landmark_scores, score
 from stillmotion.evaluate.sheet import sheet_row, sheet_titles
-from stillmotion.evaluate.table import COPYING, TRUE_WARP, TRUTH, Entry, as_csv, as_dict, markdown
+from stillmotion.evaluate.table import BARS, COPYING, TRUE_WARP, TRUTH, Entry, as_csv, as_dict, markdown
 from stillmotion.prepare.faces import YuNet, main_face
 from stillmotion.video.image import write_image
 from stillmotion.video.target import replacing
@@ -71,7 +71,8 @@ def load_all(options: argparse.Namespace) -> dict[str, Method]:
 
 def baseline_file(options: argparse.Namespace, has_lpips: bool, has_landmarks: bool) -> Path:
     """Where the baselines' scores are kept from run to run: named after all that they depend on."""
-    code = [path.read_bytes() for path in sorted(Path(evaluate.__file__).parent.glob("*.py"))]
+    parts = ("scores", "protocol", "flows", "metrics", "lpips")
+    code = [(Path(evaluate.__file__).parent / f"{part}.py").read_bytes() for part in parts]
     data = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(options.data.glob("*.npz"))]
     facts = (options.benchmark, options.every, has_lpips, has_landmarks, data)
     key = hashlib.sha256(b"".join([*code, repr(facts).encode()])).hexdigest()[:12]
@@ -153,12 +154,13 @@ def save(options: argparse.Namespace, entries: list[Entry], rows: list[np.ndarra
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     which = "every frame" if options.every == 1 else f"frames 0, {options.every}, {2 * options.every} …"
     facts = f"stillmotion {__version__}, {options.benchmark}, {today}, {machine_name()}, {which}"
-    page = f"{facts}\n\n{markdown(entries, unmeasured=missing)}"
+    bars = BARS if options.benchmark == "heads-1" else ()
+    page = f"{facts}\n\n{markdown(entries, unmeasured=missing, bars=bars)}"
     options.output.mkdir(parents=True, exist_ok=True)
     for suffix, text in (
         ("md", page),
         ("csv", as_csv(entries)),
-        ("json", json.dumps({"facts": facts} | as_dict(entries), indent=1) + "\n"),
+        ("json", json.dumps({"facts": facts} | as_dict(entries, bars=bars), indent=1) + "\n"),
     ):
         with replacing(options.output / f"{options.benchmark}.{suffix}") as partial:
             partial.write_text(text, encoding="utf-8")

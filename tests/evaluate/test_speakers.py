@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.scene import Scene
 
 from stillmotion.core.errors import DataError
 from stillmotion.core.frame import Frame, to_planes
 from stillmotion.core.method import MethodSpec, Rendering
 from stillmotion.evaluate.speakers import copy_first, face_boxes, read_speaker, rebuild, score_speaker
 from stillmotion.prepare.faces import Face
+from tests.scene import Scene
 
 
 class Fixed:

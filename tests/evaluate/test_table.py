@@ -51,6 +51,7 @@ def test_the_page_says_what_was_met_and_what_not_measured() -> None:
     assert "| reconstruct L1 | at most 0.5 | 0.40 (0.40–0.40) met |" in page
     assert "| reconstruct LPIPS | at most 0.6 | not measured |" in page
     assert page.endswith("LPIPS: not measured (no weights given).\n")
+    assert "ratio to copying" not in markdown(ENTRIES, bars=())
     worse = [Entry(e.task, e.clip, e.who, {"l1": 1.0}) for e in ENTRIES]
     assert "1.00 (1.00–1.00) missed" in markdown(worse)
 

@@ -97,27 +97,30 @@ def ratio(found: Mapping[str, float], copied: Mapping[str, float]) -> Interval |
     return float(top.mean() / bottom.mean()), float(low), float(high)
 
 
-def check_bars(entries: Sequence[Entry], who: str) -> list[tuple[Bar, Interval | None]]:
+def check_bars(entries: Sequence[Entry], who: str, *, bars: Sequence[Bar] = BARS) -> list[tuple[Bar, Interval | None]]:
     """Every bar whose task was run, with the ratio that a candidate reached; None: not measured."""
     return [
         (
             bar,
             ratio(values(entries, bar.task, who, score=bar.score), values(entries, bar.task, COPYING, score=bar.score)),
         )
-        for bar in BARS
+        for bar in bars
         if who in names(entries, bar.task)
     ]
 
 
-def markdown(entries: Sequence[Entry], *, unmeasured: Mapping[str, str] | None = None) -> str:
+def markdown(
+    entries: Sequence[Entry], *, unmeasured: Mapping[str, str] | None = None, bars: Sequence[Bar] = BARS
+) -> str:
     """All tables as Markdown.
 
     Args:
         entries: Of all tasks and candidates.
         unmeasured: Scores that could not be measured, with the reason.
+        bars: What the candidates should reach; none where the benchmark sets none.
     """
     tasks = list(dict.fromkeys(entry.task for entry in entries))
-    parts = [_task_table(entries, task) for task in tasks] + [_bar_table(entries)]
+    parts = [_task_table(entries, task) for task in tasks] + [_bar_table(entries, bars)]
     notes = [f"{SCORES[name].title}: not measured ({why})." for name, why in (unmeasured or {}).items()]
     return "\n".join([*parts, *notes]).rstrip() + "\n"
 
@@ -140,10 +143,10 @@ def _task_table(entries: Sequence[Entry], task: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _bar_table(entries: Sequence[Entry]) -> str:
+def _bar_table(entries: Sequence[Entry], bars: Sequence[Bar]) -> str:
     tasks = list(dict.fromkeys(entry.task for entry in entries))
     candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in BASELINES]
-    bars = [bar for bar in BARS if bar.task in tasks]
+    bars = [bar for bar in bars if bar.task in tasks]
     lines = [
         "### ratio to copying the source",
         "",
@@ -153,7 +156,7 @@ def _bar_table(entries: Sequence[Entry]) -> str:
     for bar in bars:
         cells = []
         for who in candidates:
-            found = dict(check_bars(entries, who)).get(bar)
+            found = dict(check_bars(entries, who, bars=[bar]))[bar]
             if found is None:
                 cells.append("not measured")
             else:
@@ -178,7 +181,7 @@ def as_csv(entries: Sequence[Entry]) -> str:
     return out.getvalue()
 
 
-def as_dict(entries: Sequence[Entry]) -> dict[str, object]:
+def as_dict(entries: Sequence[Entry], *, bars: Sequence[Bar] = BARS) -> dict[str, object]:
     """For JSON: means, ratios to copying, bars, and every clip."""
     tasks = list(dict.fromkeys(entry.task for entry in entries))
     means: dict[str, object] = {}
@@ -197,11 +200,11 @@ def as_dict(entries: Sequence[Entry]) -> dict[str, object]:
             for who in names(entries, task)
         }
     candidates = [who for who in dict.fromkeys(e.who for e in entries) if who not in BASELINES]
-    bars = {
+    reached = {
         who: [
             asdict(bar) | {"got": got, "met": got is not None and got[0] <= bar.most}
-            for bar, got in check_bars(entries, who)
+            for bar, got in check_bars(entries, who, bars=bars)
         ]
         for who in candidates
     }
-    return {"means": means, "bars": bars, "clips": [asdict(entry) for entry in entries]}
+    return {"means": means, "bars": reached, "clips": [asdict(entry) for entry in entries]}
