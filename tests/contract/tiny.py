@@ -10,6 +10,7 @@ from stillmotion import methods
 from stillmotion.core.recipe import AugmentationConfig
 from stillmotion.methods.firstorder.config import LossWeights
 from stillmotion.methods.monkeynet import config as monkey
+from stillmotion.methods.x2face import config as face
 from tests.conftest import compact_config, tiny_config
 
 SIDE = 32
@@ -51,9 +52,31 @@ def monkey_net_predicting() -> monkey.MonkeyNetConfig:
     )
 
 
+def x2face() -> face.X2FaceConfig:
+    """Two sources, learned confidence."""
+    return face.X2FaceConfig(
+        name="tiny-x2face",
+        size=SIDE,
+        embedding=face.EmbeddingConfig(widths=(8, 8, 16, 16, 16)),
+        driving=face.DrivingConfig(widths=(8, 8, 16, 16, 6)),
+        max_sources=3,
+        training=face.TrainingConfig(sources=2, **PLAIN),
+    )
+
+
+def x2face_mean() -> face.X2FaceConfig:
+    """The other half of the options: averaged faces, Adam."""
+    plain = x2face()
+    embedding = replace(plain.embedding, fusion="mean")
+    return replace(
+        plain, name="tiny-x2face-mean", embedding=embedding, training=replace(plain.training, optimizer="adam")
+    )
+
+
 TINY: dict[str, tuple[Any, ...]] = {
     "first-order": (first_order(), replace(compact_config(), training=first_order().training)),
     "monkey-net": (monkey_net(), monkey_net_predicting()),
+    "x2face": (x2face(), x2face_mean()),
 }
 """Configs by method: at least one, together covering its options."""
 

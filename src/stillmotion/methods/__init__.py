@@ -21,6 +21,7 @@ EngineName: TypeAlias = Literal["auto", "torch", "openvino", "onnx"]
 METHODS = {
     "first-order": "stillmotion.methods.firstorder.method:FirstOrder",
     "monkey-net": "stillmotion.methods.monkeynet.method:MonkeyNet",
+    "x2face": "stillmotion.methods.x2face.method:X2Face",
 }
 """Built-in methods: where each class is. Other packages add theirs under the entry point `GROUP`."""
 GROUP = "stillmotion.methods"

@@ -1,0 +1,1 @@
+"""X2Face: Wiles, Koepke, Zisserman, ECCV 2018."""
