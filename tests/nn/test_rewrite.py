@@ -76,8 +76,8 @@ def test_subpixel_upsampling_keeps_the_output_and_its_border(variant: Upsampling
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "kind"),
-    [(64, 64, TransposedUp), (128, 64, TiledUp), (512, 512, NineUp)],
-    ids=["transposed", "tiles", "nine"],
+    [(64, 64, TransposedUp), (128, 64, TransposedUp), (256, 128, TiledUp), (512, 512, NineUp)],
+    ids=["transposed", "few", "tiles", "nine"],
 )
 def test_auto_picks_by_the_number_of_planes(inputs: int, outputs: int, kind: type[nn.Module]) -> None:
     assert isinstance(subpixel_upsampling(fold_batch_norm(UpBlock(inputs, outputs))), kind)

@@ -90,9 +90,21 @@ def export_stage(
         )
     assert program is not None
     graph = program.model_proto
+    _forget_origin(graph)
     if half:
         _store_half(graph, half_from)
     onnx.save(graph, str(path))
+
+
+def _forget_origin(proto: onnx.ModelProto) -> None:
+    """Drop what the exporter notes of every node: more bytes than a small network, and paths of the machine."""
+    graph = proto.graph
+    for part in (proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for function in proto.functions:
+        function.ClearField("metadata_props")
+    graph.ClearField("value_info")
 
 
 def _store_half(proto: onnx.ModelProto, smallest: int) -> None:

@@ -7,7 +7,6 @@ small picture, zeros beyond its border included.
 
 from __future__ import annotations
 
-import itertools
 from typing import Literal, TypeAlias
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stillmotion.nn.blocks import AntiAliasDown, UpBlock
-from stillmotion.nn.rewrite.tiles import padded_to, tile_product, to_tiles
+from stillmotion.nn.rewrite.tiles import both_axes, padded_to, tile_product, to_tiles
 from stillmotion.nn.rewrite.tree import replace_modules
 
 Upsampling: TypeAlias = Literal["auto", "transposed", "nine", "tiles"]
@@ -23,35 +22,27 @@ TILE = 4
 _FILTER = ((1 / 2, 0), (-1 / 2, -1 / 2), (-1 / 6, 1 / 6), (1 / 6, 1 / 3), (0, 1))
 
 
-def phases(weight: Tensor) -> Tensor:
-    """`(c', c, 3, 3)` to two-tap filters `(2, 2, c', c, 2, 2)`; first the output's row and column parity."""
-
-    def halves(w: Tensor, axis: int) -> Tensor:
-        a, b, c = w.unbind(axis)
-        return torch.stack([torch.stack([a, b + c], axis), torch.stack([a + b, c], axis)])
-
-    return halves(halves(weight, 3), 3)
+_PHASES = (((1.0, 0, 0), (0, 1, 1)), ((1, 1, 0), (0, 0, 1)))
+"""Two-tap filters of the even and the odd output, as combinations of the three taps."""
 
 
 class TransposedUp(nn.Module):
     """The four phases as one transposed 4×4 convolution of stride 2: 16 products for 4 outputs instead of 36."""
 
+    places: Tensor
+
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         assert convolution.bias is not None
-        outputs, inputs = convolution.weight.shape[:2]
-        parts = phases(convolution.weight.double())
-        kernel = torch.zeros(inputs, outputs, 4, 4, dtype=torch.float64)
-        for parity in itertools.product(range(2), repeat=2):
-            for tap in itertools.product(range(2), repeat=2):
-                # Output 2i + p reads sample i + p + q - 1 with tap q, which is kernel place 3 - p - 2q.
-                row, column = (3 - p - 2 * q for p, q in zip(parity, tap, strict=True))
-                kernel[:, :, row, column] = parts[parity][:, :, tap[0], tap[1]].T
-        self.weight = nn.Parameter(kernel.float())
+        self.kernel = nn.Parameter(convolution.weight.clone())
         self.bias = nn.Parameter(convolution.bias.clone())
+        # Output 2i + p reads sample i + p + q - 1 with tap q, which is place 3 - p - 2q.
+        (even_back, even), (odd, odd_ahead) = _PHASES
+        self.register_buffer("places", torch.tensor([odd_ahead, even, odd, even_back], dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(F.conv_transpose2d(x, self.weight, self.bias, stride=2, padding=1))
+        weight = both_axes(self.kernel, self.places).transpose(0, 1)
+        return F.relu(F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1))
 
 
 class NineUp(nn.Module):
@@ -134,19 +125,23 @@ class TiledUp(nn.Module):
     weights grow to 100/9 of the convolution's: it suits few planes on a large picture.
     """
 
+    lines: Tensor
+
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         assert convolution.bias is not None
-        points = torch.tensor(_FILTER, dtype=torch.float64)
-        odd_first = phases(convolution.weight.double()).flip(0, 1)
-        weight = torch.einsum("ai,bj,pqocij->bacpqo", points, points, odd_first)
-        self.weight = nn.Parameter(weight.flatten(3).flatten(0, 1).float().contiguous())
+        self.kernel = nn.Parameter(convolution.weight.clone())
         self.bias = nn.Parameter(convolution.bias.repeat(4))
+        odd_first = torch.tensor(_PHASES, dtype=torch.float64).flip(0)
+        lines = torch.tensor(_FILTER, dtype=torch.float64) @ odd_first
+        self.register_buffer("lines", lines.flatten(0, 1).float())
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         tiles = to_tiles(padded_to(F.pad(x, (0, 1, 0, 1)), TILE), TILE)
-        out = tile_product(tiles, self.weight, spread=_spread_windows, gather=gather_42, finish=self.finish)
+        spread = both_axes(self.kernel, self.lines).unflatten(3, (2, 5)).unflatten(2, (2, 5))  # (c', c, p, a, q, b)
+        weight = spread.permute(5, 3, 1, 2, 4, 0).flatten(3).flatten(0, 1)
+        out = tile_product(tiles, weight, spread=_spread_windows, gather=gather_42, finish=self.finish)
         n, rows, columns = out.shape[2:5]
         pixels = out.reshape(TILE, TILE, n, rows, columns, 2, 2, -1).permute(2, 3, 1, 5, 4, 0, 6, 7)
         plain = pixels.reshape(n, 2 * TILE * rows, 2 * TILE * columns, -1)
@@ -185,7 +180,7 @@ def _variant(convolution: nn.Conv2d, wanted: Upsampling) -> type[nn.Module]:
     size = convolution.in_channels * convolution.out_channels
     if size > 2**16:
         return NineUp
-    return TiledUp if size >= 2**13 else TransposedUp
+    return TiledUp if size >= 2**15 else TransposedUp
 
 
 @torch.no_grad()

@@ -20,6 +20,15 @@ Finish = Callable[[Tensor], Tensor]
 """What is done to each plane of a result."""
 
 
+def both_axes(kernel: Tensor, line: Tensor) -> Tensor:
+    """A linear map of the taps along each axis: `kernel (c', c, 3, 3)`, `line (k, 3)` to `(c', c, k, k)`.
+
+    Networks keep their own taps and do this when they run: a runtime computes it once, on loading, and a
+    stored graph stays as small as the network.
+    """
+    return line @ kernel @ line.T
+
+
 def to_tiles(x: Tensor, side: int) -> Tensor:
     """`(n, c, h, w)` to `(side, side, n, h/side, w/side, c)`; the sides must divide.
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from stillmotion.nn.blocks import ResBlock
 from stillmotion.nn.rewrite.folding import ScaleShift
-from stillmotion.nn.rewrite.tiles import from_tiles, padded_to, tile_product, to_tiles
+from stillmotion.nn.rewrite.tiles import both_axes, from_tiles, padded_to, tile_product, to_tiles
 from stillmotion.nn.rewrite.tree import replace_modules
 
 TILE = 4
@@ -46,16 +46,18 @@ def gather_43(m: list[Tensor]) -> list[Tensor]:
 class WinogradConvolution(nn.Module):
     """A 3×3 convolution with padding 1 on tiles of side 4."""
 
+    points: Tensor
+
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         assert convolution.bias is not None
-        points = torch.tensor(_FILTER, dtype=torch.float64)
-        weight = torch.einsum("ai,bj,ocij->baco", points, points, convolution.weight.double())
-        self.weight = nn.Parameter(weight.flatten(0, 1).float().contiguous())
+        self.kernel = nn.Parameter(convolution.weight.clone())
         self.bias = nn.Parameter(convolution.bias.clone())
+        self.register_buffer("points", torch.tensor(_FILTER))
 
     def forward(self, x: Tensor) -> Tensor:
-        return tile_product(x, self.weight, spread=spread_43, gather=gather_43, finish=self.finish)
+        weight = both_axes(self.kernel, self.points).permute(3, 2, 1, 0).flatten(0, 1)
+        return tile_product(x, weight, spread=spread_43, gather=gather_43, finish=self.finish)
 
     def finish(self, plane: Tensor) -> Tensor:
         """Bias."""
