@@ -15,12 +15,13 @@ LAYERS = (
     ("video", "prepare", "runtime", "nn", "weights"),
     ("methods", "provenance"),
     STORY,
-    ("data", "evaluate", "train"),
+    ("data", "evaluate", "train", "server"),
     ("cli", "live", "studio", "__main__"),
 )
 TOP = LAYERS[-1]
 RANK = {package: rank for rank, layer in enumerate(LAYERS) for package in layer}
 SIBLINGS = {("evaluate", "data"), ("train", "data"), ("train", "evaluate"), ("__main__", "cli")}
+SIBLINGS |= {("cli", "studio"), ("cli", "live")}
 SIBLINGS |= {(a, b) for a in STORY for b in STORY}
 
 TORCH_PACKAGES = ("nn", "data", "train", "evaluate")

@@ -1,0 +1,1 @@
+"""The page: a photo and a clip in, a video out."""
