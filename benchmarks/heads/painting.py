@@ -20,6 +20,7 @@ def painting_step(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """Terms and outputs of one batch, and the batch cut to the window."""
     outputs, window = windows(networks, item, rng)
+    window["emphasis"] = window["emphasis"] * (1 + 2 * hidden_share(window, window["driving"].shape[2:]))
     losses = {"deformed": outputs["prediction"].new_zeros(())}
     for name in ("prediction", "generated"):  # a painted picture that is never judged alone is never chosen
         with fast():
@@ -32,7 +33,7 @@ def painting_step(
                 emphasis=window["emphasis"],
             )
         losses[f"perceptual_{name}"] = seen
-        losses[f"pixel_{name}"] = 40 * mean_difference(outputs[name], window["driving"], window["emphasis"])
+        losses[f"pixel_{name}"] = 200 * mean_difference(outputs[name], window["driving"], window["emphasis"])
     losses["keep"] = 0.3 * keep_loss(outputs["keep"], window)
     return losses, outputs, window
 
@@ -76,6 +77,11 @@ def windows(
 
 def keep_loss(keep: Tensor, item: dict[str, Tensor]) -> Tensor:
     """Where the rendered truth says that the source does not show the point, paint."""
-    hidden = (1 - item["visible"])[:, None] * item["true"][:, None, None, None]
-    hidden = F.interpolate(hidden, size=keep.shape[2:], mode="bilinear", align_corners=False)
+    hidden = hidden_share(item, keep.shape[2:])
     return -(hidden * torch.log((1 - keep).clamp(min=1e-3))).mean()
+
+
+def hidden_share(item: dict[str, Tensor], size: torch.Size) -> Tensor:
+    """Where the source shows nothing of what is to be seen, `(n, 1, *size)` in [0, 1]; 0 where the truth is unknown."""
+    hidden = (1 - item["visible"])[:, None] * item["true"][:, None, None, None]
+    return F.interpolate(hidden, size=size, mode="bilinear", align_corners=False)

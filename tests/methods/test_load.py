@@ -51,7 +51,14 @@ def test_a_misspelt_name_is_corrected(shelf: Path) -> None:
     assert caught.value.hint == "did you mean 'toy-faces'?"
     with pytest.raises(WeightsError) as caught:
         methods.load("zzz")
-    assert caught.value.hint == "shipped: toy-faces; or give the path of a bundle folder"
+    assert caught.value.hint == "there is toy-faces"
+
+
+def test_weights_by_what_is_wanted_of_them(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weights.ALIASES, "fast", "toy-faces")
+    assert weights.find("fast") == weights.find("toy-faces")
+    with pytest.raises(WeightsError, match="called 'quality'"):
+        weights.find("quality")
 
 
 def test_no_shipped_weights_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

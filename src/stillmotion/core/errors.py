@@ -18,6 +18,9 @@ A message says what was wrong and what was seen; `hint` says what to do about it
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class StillmotionError(Exception):
     """Root of every error this package raises on purpose.
@@ -86,3 +89,12 @@ class MissingExtraError(StillmotionError, ImportError):
 
 class OutputError(StillmotionError, OSError):
     """A file that cannot be written."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint: `did you mean 'x'?` for the closest of `known`, or a list of them all, or an empty string."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there is {', '.join(names)}" if names else ""

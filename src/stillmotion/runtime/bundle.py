@@ -11,7 +11,6 @@ without torch). What the card does not list is not read.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -27,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from stillmotion.core.errors import OutputError, WeightsError
+from stillmotion.core.errors import OutputError, WeightsError, did_you_mean
 from stillmotion.core.flow import Convention
 
 FORMAT: Literal[1] = 1
@@ -194,14 +193,6 @@ def fingerprint(tensors: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def did_you_mean(name: str, known: list[str]) -> str:
-    """`did you mean 'x'?` for the closest of `known`, or a list of them all, or an empty string."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"there is {', '.join(sorted(known))}" if known else ""
 
 
 def _check_folder(folder: Path) -> None:

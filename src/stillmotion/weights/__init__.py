@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from stillmotion.core.errors import WeightsError
+from stillmotion.core.errors import WeightsError, did_you_mean
 
 DEFAULT = "heads"
 """The bundle that is used when none is named."""
+ALIASES = {"fast": "heads", "quality": "heads-quality"}
+"""What is wanted of them, by name."""
 FOLDER = Path(__file__).resolve().parent
 FACE = FOLDER / "face"
 """The face and landmark networks: no motion weights, hence not among the `shipped` ones."""
@@ -26,13 +27,8 @@ def find(name: str | None = None) -> Path:
         WeightsError: None of that name ships.
     """
     name, names = name or DEFAULT, shipped()
-    if name in names:
-        return FOLDER / name
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if close:
-        hint = f"did you mean {close[0]!r}?"
-    elif names:
-        hint = f"shipped: {', '.join(names)}; or give the path of a bundle folder"
-    else:
-        hint = "this copy of stillmotion ships no weights; give the path of a bundle folder, or install it again"
+    if ALIASES.get(name, name) in names:
+        return FOLDER / ALIASES.get(name, name)
+    nothing = "this copy of stillmotion ships no weights; give the path of a bundle folder, or install it again"
+    hint = did_you_mean(name, names) or nothing
     raise WeightsError(f"there are no shipped weights called {name!r}", hint=hint, name=name, known=tuple(names))

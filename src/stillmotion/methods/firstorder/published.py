@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from stillmotion.core.errors import ConfigError
+from stillmotion.core.errors import ConfigError, did_you_mean
 from stillmotion.methods.firstorder import config as ours
 from stillmotion.methods.firstorder.config import PRESETS, FirstOrderConfig
-from stillmotion.runtime.bundle import did_you_mean, first_problem
+from stillmotion.runtime.bundle import first_problem
 
 _DEFAULT = FirstOrderConfig()
 
