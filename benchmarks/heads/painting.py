@@ -20,7 +20,7 @@ def painting_step(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:
     """Terms and outputs of one batch, and the batch cut to the window."""
     outputs, window = windows(networks, item, rng)
-    window["emphasis"] = window["emphasis"] * (1 + 2 * hidden_share(window, window["driving"].shape[2:]))
+    window["emphasis"] = window["emphasis"] * (1 + 4 * hidden_share(window, window["driving"].shape[2:]))
     losses = {"deformed": outputs["prediction"].new_zeros(())}
     for name in ("prediction", "generated"):  # a painted picture that is never judged alone is never chosen
         with fast():
@@ -34,7 +34,7 @@ def painting_step(
             )
         losses[f"perceptual_{name}"] = seen
         losses[f"pixel_{name}"] = 200 * mean_difference(outputs[name], window["driving"], window["emphasis"])
-    losses["keep"] = 0.3 * keep_loss(outputs["keep"], window)
+    losses["keep"] = 10 * keep_loss(outputs["keep"], window)
     return losses, outputs, window
 
 
