@@ -285,7 +285,7 @@ def test_wrong_motion_is_refused(bundle: Path) -> None:
         assert caught.value.hint == "read the motion with the same weights"
     if isinstance(motion, Keypoints):
         spread = None if motion.jacobian is not None or motion.covariance is not None else np.zeros((count, 2, 2))
-        with pytest.raises(MotionError, match="(Jacobians|covariances), but the motion comes"):
+        with pytest.raises(MotionError, match=r"(Jacobians|covariances), but the motion comes"):
             method.render(state, [Keypoints(motion.value, spread)])
 
 

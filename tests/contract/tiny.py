@@ -8,8 +8,10 @@ from typing import Any
 
 from stillmotion import methods
 from stillmotion.core.recipe import AugmentationConfig
+from stillmotion.methods.fewshot import config as few
 from stillmotion.methods.firstorder.config import LossWeights
 from stillmotion.methods.monkeynet import config as monkey
+from stillmotion.methods.trinet import config as tri
 from stillmotion.methods.x2face import config as face
 from tests.conftest import compact_config, tiny_config
 
@@ -73,9 +75,40 @@ def x2face_mean() -> face.X2FaceConfig:
     )
 
 
+def few_shot(**network: Any) -> few.FewShotConfig:
+    """On learned keypoints."""
+    shape: dict[str, Any] = {"widths": (4, 8, 8), "painter": (4, 8), "residual_blocks": 1}
+    return few.FewShotConfig(
+        name="tiny-few-shot",
+        size=SIDE,
+        convention="centers",
+        points=few.PointsConfig(kind="keypoints", count=4, expansion=8, max_features=16, blocks=2, scale=0.5),
+        network=few.NetworkConfig(**(shape | network)),
+        max_sources=3,
+        training=few.TrainingConfig(sources=2, weights=few.LossWeights(pixel=10.0), **PLAIN),
+    )
+
+
+def trinet(**training: Any) -> tri.TriNetConfig:
+    """Everything teaches both makers."""
+    network = tri.NetworkConfig(widths=(4, 8, 8), identity=6, driving=5, common=8, prototypes=3, distance=4)
+    settings: dict[str, Any] = {"warm_up": 1} | PLAIN | training
+    return tri.TriNetConfig(
+        name="tiny-trinet", size=SIDE, network=network, max_sources=3, training=tri.TrainingConfig(**settings)
+    )
+
+
+def trinet_strict() -> tri.TriNetConfig:
+    """The other half of the options: gradients to the letter, no prototypes."""
+    plain = trinet(routing="strict")
+    return replace(plain, name="tiny-trinet-strict", network=replace(plain.network, prototypes=0))
+
+
 TINY: dict[str, tuple[Any, ...]] = {
+    "few-shot": (few_shot(),),
     "first-order": (first_order(), replace(compact_config(), training=first_order().training)),
     "monkey-net": (monkey_net(), monkey_net_predicting()),
+    "trinet": (trinet(), trinet_strict()),
     "x2face": (x2face(), x2face_mean()),
 }
 """Configs by method: at least one, together covering its options."""

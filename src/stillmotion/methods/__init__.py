@@ -11,16 +11,18 @@ from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
 from stillmotion import weights as shipped_weights
-from stillmotion.core.errors import ConfigError, MissingExtraError, WeightsError
+from stillmotion.core.errors import ConfigError, MissingExtraError, WeightsError, did_you_mean
 from stillmotion.core.method import Engine, Method
 from stillmotion.runtime import open_engine
-from stillmotion.runtime.bundle import Bundle, did_you_mean
+from stillmotion.runtime.bundle import Bundle
 
 EngineName: TypeAlias = Literal["auto", "torch", "openvino", "onnx"]
 
 METHODS = {
+    "few-shot": "stillmotion.methods.fewshot.method:FewShot",
     "first-order": "stillmotion.methods.firstorder.method:FirstOrder",
     "monkey-net": "stillmotion.methods.monkeynet.method:MonkeyNet",
+    "trinet": "stillmotion.methods.trinet.method:TriNet",
     "x2face": "stillmotion.methods.x2face.method:X2Face",
 }
 """Built-in methods: where each class is. Other packages add theirs under the entry point `GROUP`."""

@@ -1,7 +1,4 @@
-"""Building the networks from a config, where tensors come from, and where they go.
-
-Published checkpoints are read by `nn.checkpoint`; the published YAML schema is in `published`.
-"""
+"""Building the networks from a config, where tensors come from, and where they go (YAML: see `published`)."""
 
 from __future__ import annotations
 
@@ -19,11 +16,12 @@ from stillmotion.core.errors import ConfigError, WeightsError
 from stillmotion.core.method import Engine
 from stillmotion.methods.firstorder.config import PRESETS, FirstOrderConfig
 from stillmotion.methods.firstorder.method import NAME, FirstOrder
-from stillmotion.methods.firstorder.network import DenseMotion, Discriminator, Generator, KeypointDetector
+from stillmotion.methods.firstorder.network import DenseMotion, Discriminator, Generator
 from stillmotion.methods.firstorder.published import resolve_config
 from stillmotion.nn.checkpoint import load_strictly, read_checkpoint
 from stillmotion.nn.engine import TorchEngine
 from stillmotion.nn.export import export_stage
+from stillmotion.nn.keypoints import KeypointDetector
 from stillmotion.nn.rewrite import rewrite
 from stillmotion.runtime.bundle import Bundle, Card, CropContract, Keep, fingerprint, read_tensors, write_bundle
 

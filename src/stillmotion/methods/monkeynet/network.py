@@ -328,8 +328,9 @@ class Predictor(nn.Module):
     def step(self, value: Tensor, covariance: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One frame of the same, written out: `(n, k, 2)`, `(n, k, 2, 2)` and `(n, features)` to the same."""
         given = torch.cat([value.flatten(1), covariance.flatten(1)], dim=1)
-        theirs = F.linear(given, self.rnn.weight_ih_l0, self.rnn.bias_ih_l0).chunk(3, dim=1)
-        ours = F.linear(hidden, self.rnn.weight_hh_l0, self.rnn.bias_hh_l0).chunk(3, dim=1)
+        cell: dict[str, Tensor] = dict(self.rnn.named_parameters())
+        theirs = F.linear(given, cell["weight_ih_l0"], cell["bias_ih_l0"]).chunk(3, dim=1)
+        ours = F.linear(hidden, cell["weight_hh_l0"], cell["bias_hh_l0"]).chunk(3, dim=1)
         reset, keep = torch.sigmoid(theirs[0] + ours[0]), torch.sigmoid(theirs[1] + ours[1])
         new = torch.tanh(theirs[2] + reset * ours[2])
         hidden = (1 - keep) * new + keep * hidden

@@ -1,0 +1,1 @@
+"""Few-shot talking heads: Zakharov et al., ICCV 2019."""

@@ -1,0 +1,211 @@
+"""Building few-shot talking heads from a config, and their stages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stillmotion.core.method import Engine
+from stillmotion.methods.fewshot.config import FewShotConfig
+from stillmotion.methods.fewshot.method import NAME
+from stillmotion.methods.fewshot.network import Discriminator, Embedder, Generator
+from stillmotion.nn.keypoints import KeypointDetector
+from stillmotion.nn.kit import Kit, Names, Networks, plain
+from stillmotion.nn.residual import unlimited
+from stillmotion.runtime.bundle import Bundle, Card, CropContract, Keep, read_tensors, write_bundle
+
+MARGIN = 1.8
+"""Side of the group's crops over the side of the face box."""
+
+
+def build(config: FewShotConfig) -> Networks:
+    """Untrained networks: `embedder`, `generator`, `discriminator`, and `reader` where the points are learned."""
+    shape, points = config.network, config.points
+    networks: Networks = {
+        "embedder": Embedder(widths=shape.widths),
+        "generator": Generator(
+            embedding=shape.widths[-1],
+            widths=shape.painter,
+            residual_blocks=shape.residual_blocks,
+            is_personal=shape.is_personal,
+        ),
+        "discriminator": Discriminator(widths=shape.widths, rows=shape.rows),
+    }
+    if points.kind == "keypoints":
+        networks["reader"] = KeypointDetector(
+            count=points.count,
+            jacobian=False,
+            single_jacobian_map=False,
+            temperature=0.1,
+            expansion=points.expansion,
+            max_features=points.max_features,
+            blocks=points.blocks,
+            scale=points.scale,
+            head_kernel=points.head_kernel,
+            head_padding=points.head_padding,
+            convention=config.convention,
+            downsample="gaussian",
+            pool_first=False,
+        )
+    return networks
+
+
+def fitted(config: FewShotConfig, *, clips: int) -> FewShotConfig:
+    """The config for a training set of `clips` clips: the discriminator gets a row for each, or one for a person."""
+    rows = 1 if config.network.is_personal else clips
+    return replace(config, network=replace(config.network, rows=rows))
+
+
+class ReadStage(nn.Module):
+    """`image (n, 3, h, w)` -> `value (n, k, 2)`."""
+
+    def __init__(self, reader: KeypointDetector) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def forward(self, image: Tensor) -> Tensor:
+        value: Tensor = self.reader(image)[0]
+        return value
+
+
+class EncodeStage(nn.Module):
+    """`source`, `drawing` `(n, 3, h, w)` -> `style (n, s)`."""
+
+    def __init__(self, embedder: Embedder, generator: Generator) -> None:
+        super().__init__()
+        self.embedder, self.project = embedder, generator.project
+
+    def forward(self, source: Tensor, drawing: Tensor) -> Tensor:
+        style: Tensor = self.project(self.embedder(source, drawing))
+        return style
+
+
+class RenderStage(nn.Module):
+    """`drawing (n, 3, h, w)`, and `style (1, s)` unless the generator is one person's -> `planes (n, 3, h, w)`."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, drawing: Tensor, style: Tensor | None = None) -> Tensor:
+        if style is None:
+            planes: Tensor = self.generator(drawing)
+            return planes
+        return self.generator.paint(drawing, style.expand(len(drawing), -1))
+
+
+def saved(config: FewShotConfig) -> tuple[str, ...]:
+    """Networks that a bundle holds; a person's has no use for the embedder."""
+    names = ("generator",) if config.network.is_personal else ("embedder", "generator")
+    return (*names, "reader") if config.points.kind == "keypoints" else names
+
+
+def stage_names(config: FewShotConfig) -> Names:
+    """Input and output array names of every stage, in order."""
+    names: Names = {}
+    if not config.network.is_personal:
+        names["encode"] = (("source", "drawing"), ("style",))
+    if config.points.kind == "keypoints":
+        names["read"] = (("image",), ("value",))
+    style = () if config.network.is_personal else ("style",)
+    return names | {"render": (("drawing", *style), ("planes",))}
+
+
+def stages(networks: Networks, config: FewShotConfig) -> Networks:
+    """The stages as modules in evaluation mode, named as in `stage_names`; takes the spectral norm off the networks."""
+    generator = unlimited(networks["generator"])
+    assert isinstance(generator, Generator)
+    found: Networks = {"render": RenderStage(generator)}
+    if not config.network.is_personal:
+        embedder = unlimited(networks["embedder"])
+        assert isinstance(embedder, Embedder)
+        found["encode"] = EncodeStage(embedder, generator)
+    if config.points.kind == "keypoints":
+        reader = networks["reader"]
+        assert isinstance(reader, KeypointDetector)
+        found["read"] = ReadStage(reader)
+    return {name: stage.eval() for name, stage in found.items()}
+
+
+def examples(modules: Networks, config: FewShotConfig) -> dict[str, Tensor]:
+    """Arrays of the right shapes for every stage input, from a grey picture, batch 1."""
+    picture = torch.full((1, 3, config.size, config.size), 0.5)
+    found = {"source": picture, "image": picture, "drawing": picture}
+    return found if config.network.is_personal else found | {"style": modules["encode"](picture, picture)}
+
+
+KIT = Kit(stages=stages, names=stage_names, examples=examples, saved=saved)
+
+
+def save_bundle(
+    networks: Networks,
+    config: FewShotConfig,
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    crop: CropContract | None = None,
+    keep: Keep = "all",
+    optimise: bool = True,
+    half: bool = False,
+    **about: Any,
+) -> Path:
+    """Write a weights bundle: card, tensors, exported stages.
+
+    Args:
+        networks: Those of `saved`; others are left out.
+        config: What was built.
+        folder: The bundle folder; an older bundle there is replaced.
+        name: Name of the weights; None takes the folder's.
+        crop: Crop contract; None takes the whole picture.
+        keep, optimise, half: As in the first-order method.
+        **about: `data`, `licence`, `credit`, `recipe` for the card.
+
+    Raises:
+        OutputError: The folder cannot be written.
+        WeightsError: The networks hold NaN or infinity.
+    """
+    card = Card(
+        method=NAME,
+        name=name or Path(folder).name,
+        config=plain(config),
+        convention=config.convention,
+        crop=crop or CropContract(),
+        **about,
+    )
+
+    def write_stages(place: Path) -> None:
+        stored = KIT.load(build(config), config, read_tensors(place), where="the bundle being written")
+        KIT.export(stored, config, place, optimise=optimise, half=half)
+
+    tensors = KIT.arrays(networks, config)
+    export = None if keep == "tensors" else write_stages
+    return write_bundle(folder, card, tensors=tensors, export=export, keep=keep, half=half)
+
+
+def open_networks(bundle: Bundle) -> Networks:
+    """The networks of a bundle, in evaluation mode.
+
+    Raises:
+        WeightsError: The bundle has no tensors, or they do not fit its config.
+    """
+    config = bundle.config(FewShotConfig)
+    return KIT.load(build(config), config, bundle.tensors(), where=bundle.folder.name)
+
+
+def torch_engine(bundle: Bundle, *, device: str | None = None, **options: Any) -> Engine:
+    """The torch engine on a bundle's tensors; raises as `open_networks`."""
+    return KIT.engine(open_networks(bundle), bundle.config(FewShotConfig), copied=False, device=device, **options)
+
+
+def networks_engine(networks: Networks, config: FewShotConfig, **options: Any) -> Engine:
+    """The torch engine on a copy of networks in memory, which stay as they are."""
+    return KIT.engine(networks, config, copied=True, **options)
+
+
+def published_crop(config: FewShotConfig) -> CropContract:
+    """Landmarks want a face in the crop; learned keypoints take the whole picture."""
+    return CropContract(kind="face", margin=MARGIN) if config.points.kind == "landmarks" else CropContract()
