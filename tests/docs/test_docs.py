@@ -97,12 +97,12 @@ def test_every_error_is_explained() -> None:
 
 
 def test_every_preset_is_on_the_page_of_its_method() -> None:
-    from stillmotion.methods import names
-    from stillmotion.methods.firstorder.config import PRESETS
+    from stillmotion.methods import names, presets
 
     assert [page.stem for page in sorted((ROOT / "docs" / "methods").glob("*.md"))] == names()
-    text = (ROOT / "docs" / "methods" / "first-order.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `([\w-]+-\d+)` \|", text, re.MULTILINE)) == set(PRESETS)
+    for name in names():
+        text = (ROOT / "docs" / "methods" / f"{name}.md").read_text(encoding="utf-8")
+        assert set(re.findall(r"^\| `([\w-]+-\d+)` \|", text, re.MULTILINE)) == set(presets(name)), name
 
 
 def test_ci_runs_the_second_command_of_the_readme() -> None:
