@@ -13,10 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stillmotion.core.method import Engine
 from stillmotion.data.worlds.store import list_clips, read_clip
-from stillmotion.prepare.faces import main_face
-from stillmotion.prepare.landmarks import CLOSE_UP, MIRRORED, Landmarker, Square, square_around
+from stillmotion.prepare.landmarks import MIRRORED, Square, square_around
 from stillmotion.video.read import open_video
 
 SIZE = 256
@@ -50,47 +48,6 @@ class Heads:
         if not all((cache / f"{name}.npy").exists() for name in names):
             _decode(clips, cache)
         return cls(*(np.load(cache / f"{name}.npy", mmap_mode="r") for name in names))
-
-    @classmethod
-    def film(cls, clips: list[Path], landmarker: Landmarker, engine: Engine, *, every: int = 4) -> Heads:
-        """Every so many frames of real clips, with the networks' own answer as points.
-
-        The answer is the mean over squares of several places, sizes and turns and their mirror
-        images: better than any one, and what the network is then to give when the picture is spoilt.
-        """
-        rng, rows = np.random.default_rng(0), []
-        for path in clips:
-            with open_video(path) as video:
-                for frame in (frame for index, frame in enumerate(video) if index % every == 0):
-                    face = main_face(landmarker.find(frame))
-                    if face is None or face.landmarks is None:
-                        continue
-                    square = square_around(face.landmarks)
-                    points, visible = _agreed(frame, square, engine, rng)
-                    wide = replace(square, side=1.9 * square.side, roll=0.0)
-                    rows.append((wide.cut(frame, SIZE), move(points, wide.matrix(SIZE)), visible))
-        frames, points, visible = (np.stack(column) for column in zip(*rows, strict=True))
-        return cls(frames, np.full((len(frames), 64, 64), 255, np.uint8), points.astype(np.float32), visible)
-
-
-def _agreed(
-    frame: np.ndarray, square: Square, engine: Engine, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Median points `(68, 2)`, pixels, and visibility `bool (68,)` over looks at a face."""
-    found, seen = [], []
-    for look in range(12):
-        x, y = square.centre + rng.uniform(-0.05, 0.05, 2) * square.side
-        other = Square((x, y), square.side * rng.uniform(0.9, 1.1), square.roll + rng.uniform(-0.15, 0.15))
-        picture = other.cut(frame, CLOSE_UP)
-        mirrored = look % 2 == 1
-        plane = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture).transpose(2, 0, 1)[None]
-        out = engine.run("landmarks", picture=np.ascontiguousarray(plane, np.float32) / np.float32(255))
-        points, visible = out["points"][0], out["visible"][0]
-        if mirrored:
-            points, visible = (points * [-1, 1] + [1, 0])[MIRRORED], visible[MIRRORED]
-        found.append(other.place(points))
-        seen.append(visible)
-    return np.median(found, axis=0), np.mean(seen, axis=0) > 0.5
 
 
 def _decode(clips: Path, cache: Path) -> None:
@@ -147,21 +104,10 @@ class Studio:
         heads: Rendered heads.
         backgrounds: Pictures without faces, `uint8`, any size.
         seed: Of all randomness.
-        real: Heads of real clips with points that the networks gave them, for close-ups.
-        share_real: How often a close-up is one of these.
     """
 
-    def __init__(
-        self,
-        heads: Heads,
-        backgrounds: list[np.ndarray],
-        *,
-        seed: int,
-        real: Heads | None = None,
-        share_real: float = 0.0,
-    ) -> None:
+    def __init__(self, heads: Heads, backgrounds: list[np.ndarray], *, seed: int) -> None:
         self.heads, self.backgrounds = heads, backgrounds
-        self.real, self.share_real = real, share_real
         self.rng = np.random.default_rng(seed)
         self._noise = self.rng.normal(0, 1, 2**20).astype(np.float32)
 
@@ -283,7 +229,7 @@ class Studio:
 
     def close_up(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A face from near: picture `uint8 (size, size, 3)`, points `(68, 2)` pixels, visible `(68,)`."""
-        heads = self.real if self.real is not None and self.chance(self.share_real) else self.heads
+        heads = self.heads
         index = int(self.rng.integers(len(heads)))
         points, mirrored = np.array(heads.points[index]), self.chance(0.5)
         matrix = transform(self._loose(square_around(points)), size, mirrored=mirrored)

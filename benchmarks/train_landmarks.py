@@ -2,11 +2,10 @@
 
     python benchmarks/train_landmarks.py --clips CLIPS --backgrounds PICTURES... --minutes 40 -o RUN
 
-`CLIPS` is what `stillmotion render heads` wrote. The same command goes on where the run stopped. The
+`CLIPS` is what `stillmotion render heads` wrote; the backgrounds are pictures, or clips of which only
+the lower part is used, without any face. The same command goes on where the run stopped. The
 networks see nothing but rendered heads with their exact landmarks, pasted into and spoilt as in
-`landmark_scenes.py`. With `--real CLIP...` (needs a run that can find faces) real pictures are mixed
-in: the networks' own answer, averaged over looser and mirrored squares, is what they must keep to
-when the picture is spoilt. No outside labels and no outside weights.
+`landmark_scenes.py`: no outside labels, no outside weights.
 
 `--export BUNDLE` writes what ships: two ONNX graphs and their card.
 """
@@ -28,14 +27,14 @@ from torch.nn import functional
 from landmark_scenes import Heads, Studio, load_backgrounds
 from stillmotion.data.worlds.store import list_clips
 from stillmotion.nn.export import export_stage
-from stillmotion.prepare.landmarks import CLOSE_UP, PICTURE, Landmarker
+from stillmotion.prepare.landmarks import CLOSE_UP, PICTURE
 from stillmotion.runtime.bundle import Card, write_bundle
 
 RECIPE = "benchmarks/train_landmarks.py"
 STAGES = {"faces": (PICTURE, ["heat", "squares"]), "landmarks": (CLOSE_UP, ["points", "visible", "face"])}
-DATA = "36 rendered people (VALID avatars, six held out) with their exact landmarks; backgrounds without faces: "
-DATA += "scikit-image's sample pictures, lower halves of 5 sign-language clips"
-CREDIT = "VALID avatar library (Do et al. 2023, MIT); scikit-image sample pictures (CC0 and public domain); "
+DATA = "36 rendered people (VALID avatars, six held out) and blends of them, with exact landmarks; backgrounds without "
+DATA += "faces: scikit-image's sample pictures, lower parts of 5 sign-language clips"
+CREDIT = "VALID avatar library (Do et al. 2023, MIT); sample pictures of scikit-image (CC0 or public domain); "
 CREDIT += "sign-language clips of the Intel sample videos (CC BY 4.0)"
 STRIDE = 8
 TYPICAL = 30.0  # side of a face that the face-box network takes for 0, pixels
@@ -309,10 +308,6 @@ class Run:
                 self.save()
         self.save()
 
-    def engine(self) -> TorchStages:
-        """The averaged networks as they are now."""
-        return TorchStages(copy.deepcopy(self.average))
-
     def export(self, folder: Path, facts: dict[str, object]) -> None:
         """Write what ships: `faces.onnx`, `landmarks.onnx` and the card."""
 
@@ -337,26 +332,6 @@ class Run:
         write_bundle(folder, card, tensors=tensors, export=stages, keep="stages")
 
 
-class TorchStages:
-    """The networks as an `Engine`.
-
-    Args:
-        networks: `faces` and `landmarks`, in evaluation mode.
-    """
-
-    name = "torch"
-    max_batch = 1
-
-    def __init__(self, networks: nn.ModuleDict) -> None:
-        self._networks = networks
-
-    def run(self, stage: str, **arrays: np.ndarray) -> dict[str, np.ndarray]:
-        """See `core.method.Engine`."""
-        with torch.no_grad():
-            outputs = self._networks[stage](torch.from_numpy(arrays["picture"]))
-        return {name: value.numpy() for name, value in zip(STAGES[stage][1], outputs, strict=True)}
-
-
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -364,8 +339,6 @@ def main() -> None:
     parser.add_argument("--backgrounds", type=Path, nargs="*", default=[])
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--share-faces", type=float, default=0.3)
-    parser.add_argument("--real", type=Path, nargs="*", default=[])
-    parser.add_argument("--share-real", type=float, default=0.3)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--export", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -376,11 +349,7 @@ def main() -> None:
     run = Run(options.output, options.minutes)
     if run.used < run.budget:
         heads = Heads.load(options.clips, options.output)
-        engine = run.engine()
-        real = Heads.film(options.real, Landmarker(engine), engine) if options.real else None
-        studio = Studio(
-            heads, load_backgrounds(options.backgrounds), seed=run.steps, real=real, share_real=options.share_real
-        )
+        studio = Studio(heads, load_backgrounds(options.backgrounds), seed=run.steps)
         run.train(studio, share_faces=options.share_faces, rate=options.rate)
     if options.export:
         run.export(options.export, {"clips": len(list_clips(options.clips)), "share_faces": options.share_faces})

@@ -8,6 +8,8 @@ Frames stream: nothing here ever holds a whole video.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method
 from stillmotion.core.motion import Mode
@@ -34,6 +36,7 @@ def animate(
     engine: EngineName = "auto",
     device: str | None = None,
     method: Method | None = None,
+    also: Sequence[Source | Frame] = (),
     motion: Mode | None = None,
     reference: ReferenceRequest = "first",
     crop_source: CropChoice = "auto",
@@ -59,13 +62,14 @@ def animate(
         engine: `auto`, `openvino`, `onnx` or `torch`.
         device: For torch, such as `cuda`.
         method: A loaded method in place of `weights`, `engine` and `device`.
+        also: More pictures of the same, for methods that take several sources; cropped as `source` is.
         motion: `relative` adds the driver's movement to the source's own pose; `absolute` copies
             the driver's pose; None takes what the method does first (first-order: relative).
         reference: Driving frame taken as rest pose: `first`, `auto` (closest to the source's pose;
             reads the clip once more) or an index from 0.
         crop_source: `auto` (what the weights need), `none` (largest centred box), or `x,y,w,h`.
         crop_driving: The same for the clip, one fixed box for all frames.
-        face_model: YuNet file for `auto`; Haar cascades otherwise.
+        face_model: YuNet file for `auto`, or `haar` for OpenCV's cascades; the shipped face networks otherwise.
         fps: Frame rate of a folder of frames (25 unless given) or an animated picture.
         paste_back: Set the animated crop back into the full picture.
         side_by_side: Put source and driving to the left of the result.
@@ -83,15 +87,18 @@ def animate(
         StillmotionError: Some input or output cannot be used; see the subclasses.
         KeyboardInterrupt: Ctrl-C; what was done stays playable under the name in its note.
     """
-    check_output(output, source, driving)
+    check_output(output, source, driving, *also)
     meter, detector = Meter(progress), face_detector(face_model)
     method = method or load(weights, engine=engine, device=device)
     still = open_source(source, method.spec, crop=crop_source, detector=detector)
-    animator = Animator(method, still.frame, mode=motion, smooth=OneEuro() if smooth else None)
+    more = [open_source(one, method.spec, crop=crop_source, detector=detector).frame for one in also]
+    animator = Animator(method, still.frame, mode=motion, smooth=OneEuro() if smooth else None, also=more)
     with open_driving(
         driving, method, crop=crop_driving, detector=detector, fps=fps, has_pictures=side_by_side
     ) as driven:
-        index, animator.reference = choose_reference(driven, animator.source, reference)
+        index, animator.reference = choose_reference(
+            driven, animator.source, reference, picture=still.frame if method.spec.crop == "face" else None
+        )
         composer = Composer(
             still,
             method.spec,

@@ -50,7 +50,7 @@ class Loading:
     device: str | None = None
     """For torch, such as cuda."""
     face_model: Path | None = None
-    """YuNet file that finds faces; without it, Haar cascades do."""
+    """YuNet file that finds faces, or the word haar for OpenCV's cascades; without it, the shipped networks do."""
     json: bool = False
     """Print the report as JSON on stdout."""
 

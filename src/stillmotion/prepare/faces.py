@@ -118,7 +118,7 @@ class YuNet:
         if not Path(path).is_file():
             raise WeightsError(
                 f"face model {path} does not exist",
-                hint=f"correct the path or unset {FACE_MODEL_VARIABLE}; without it Haar is used",
+                hint=f"correct the path or unset {FACE_MODEL_VARIABLE}; without it another detector is used",
                 path=str(path),
             )
         level = cv2.utils.logging.setLogLevel(0)  # OpenCV prints its own lines about a broken file; ours says it once

@@ -18,6 +18,8 @@ from stillmotion.core.motion import Keypoints, Motion
 from stillmotion.prepare.crop import Crop, crop_driving
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.prepare.reference import find_reference
+from stillmotion.session.expression import FaceWatch
+from stillmotion.session.faces import open_landmarker
 from stillmotion.session.inputs import CropChoice, crop_request
 from stillmotion.session.motionfile import MotionClip, is_motion_file
 from stillmotion.video.read import open_video
@@ -221,23 +223,40 @@ def open_driving(
         yield Filmed(video, method, crop=chosen, has_pictures=has_pictures)
 
 
-def choose_reference(driving: Driving, source: Motion, request: ReferenceRequest) -> tuple[int, Motion | None]:
+def choose_reference(
+    driving: Driving, source: Motion, request: ReferenceRequest, *, picture: Frame | None = None
+) -> tuple[int, Motion | None]:
     """Index of the rest pose in the driving, and its motion (None: take the first as it comes).
 
-    `auto` reads the whole clip first, keypoints only. The frames are then animated in order: each
-    depends on the reference and on itself alone, so this equals running both ways from it.
+    `auto` reads the whole clip first. The frames are then animated in order: each depends on the
+    reference and on itself alone, so this equals running both ways from it. Where source and clip
+    show faces, their landmarks are compared: on rendered heads these chose poses nearer the best
+    ones than learned keypoints did (docs/face-network.md). Elsewhere, and for motion files, keypoints are.
+
+    Args:
+        driving: What drives.
+        source: Motion of the source.
+        request: What the user asks for.
+        picture: The source as the network sees it, to look for a face in; None compares keypoints.
 
     Raises:
-        ConfigError: No such frame, another word, or `auto` for motion that is no keypoints.
+        ConfigError: No such frame, another word, or `auto` without faces for motion that is no keypoints.
     """
     if request == "first":
         return 0, None
     if request == "auto":
-        if not isinstance(source, Keypoints):
-            raise ConfigError("--reference auto compares keypoints, which this method has not", hint="use first")
-        clip = driving.record()
-        index, _ = find_reference(source, (motion for motion in clip if isinstance(motion, Keypoints)))
+        faces = FaceWatch(open_landmarker()) if picture is not None else None
+        clip = driving.record(faces.watch(driving)) if faces else driving.record()
+        index = faces.closest(picture) if faces and picture is not None else None
+        if index is None:
+            index = _closest_motion(source, clip)
         return index, clip[index]
     if isinstance(request, bool) or not isinstance(request, int):
         raise ConfigError(f"unknown reference {request!r}", hint="use first, auto or the index of a frame")
     return request, driving.motion_at(request)
+
+
+def _closest_motion(source: Motion, clip: MotionClip) -> int:
+    if not isinstance(source, Keypoints):
+        raise ConfigError("--reference auto compares faces or keypoints, and here are neither", hint="use first")
+    return find_reference(source, (motion for motion in clip if isinstance(motion, Keypoints)))[0]

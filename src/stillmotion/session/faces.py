@@ -11,11 +11,15 @@ import numpy as np
 from stillmotion import weights
 from stillmotion.core.frame import Frame
 from stillmotion.prepare.faces import FACE_MODEL_VARIABLE, Face, FaceDetector, Haar, YuNet, main_face
-from stillmotion.prepare.landmarks import Landmarker
+from stillmotion.prepare.landmarks import Landmarker, is_same_face
 from stillmotion.runtime import Bundle, RuntimeName, open_engine
 
 HAAR = "haar"
 """What to give in place of a YuNet file for OpenCV's cascades."""
+
+
+CERTAIN = 0.97
+"""Confidence of the landmark network at which Haar is not asked."""
 
 
 def open_landmarker(engine: RuntimeName = "auto", *, threads: int | None = None) -> Landmarker:
@@ -54,15 +58,29 @@ def landmarks68(*, threads: int | None = None) -> Callable[[Frame], np.ndarray |
 
 
 class ShippedFaces:
-    """A `FaceDetector` that loads the shipped networks at the first picture, since many runs need none."""
+    """The default `FaceDetector`: the shipped networks, and Haar's second opinion where they are not sure.
+
+    The networks find tilted heads, which Haar does not; Haar finds profiles and faces behind hands
+    that they have not learned (docs/face-network.md). Both load at the first picture that needs them.
+    """
 
     def __init__(self) -> None:
         self._landmarker: Landmarker | None = None
+        self._haar: Haar | None = None
 
     def find(self, frame: Frame) -> list[Face]:
         """See `FaceDetector.find`."""
         self._landmarker = self._landmarker or open_landmarker()
-        return self._landmarker.find(frame)
+        faces = self._landmarker.find(frame)
+        if any(face.score >= CERTAIN for face in faces):
+            return faces
+        self._haar = self._haar or Haar()
+        others = self._haar.find(frame)
+        agreed = [face for face in faces if any(is_same_face(face, other) for other in others)]
+        for other in others:
+            if not any(is_same_face(face, other) for face in agreed):
+                agreed.append(self._landmarker.look(frame, other) or other)
+        return agreed or faces
 
 
 def face_detector(model: str | Path | None = None) -> FaceDetector:
@@ -77,5 +95,5 @@ def face_detector(model: str | Path | None = None) -> FaceDetector:
     """
     chosen = str(model or os.environ.get(FACE_MODEL_VARIABLE) or "")
     if not chosen:
-        return Haar()
+        return ShippedFaces()
     return Haar() if chosen == HAAR else YuNet(chosen)

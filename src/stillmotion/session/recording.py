@@ -7,7 +7,7 @@ from pathlib import Path
 from stillmotion.core.method import Method
 from stillmotion.methods import EngineName, load
 from stillmotion.session.driving import Rate, open_driving
-from stillmotion.session.expression import ExpressionWatch
+from stillmotion.session.expression import FaceWatch
 from stillmotion.session.faces import open_landmarker
 from stillmotion.session.inputs import CropChoice, File, check_output, face_detector
 from stillmotion.session.meter import Meter, Progress
@@ -51,7 +51,7 @@ def read_motion(
     check_output(output, driving)
     meter, detector = Meter(progress), face_detector(face_model)
     method = method or load(weights, engine=engine, device=device)
-    faces = ExpressionWatch(open_landmarker()) if openness else None
+    faces = FaceWatch(open_landmarker()) if openness else None
     with open_driving(driving, method, crop=crop, detector=detector, fps=fps) as driven:
         moments = meter.watch(driven)
         clip = driven.record(faces.watch(moments) if faces else moments)
