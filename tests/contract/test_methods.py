@@ -14,11 +14,15 @@ import numpy as np
 import pytest
 
 from stillmotion import methods
+from stillmotion.animate import animate
 from stillmotion.core.errors import ConfigError, EngineError, ImageError, MotionError
 from stillmotion.core.method import Method, State
 from stillmotion.core.motion import Keypoints, Landmarks, Latent, Motion, transfer
 from stillmotion.runtime.bundle import Bundle
 from stillmotion.session.animator import Animator
+from stillmotion.session.recording import read_motion
+from stillmotion.video.read import open_video
+from tests.scene import Scene
 
 from .tiny import TINY, make_bundle
 
@@ -249,9 +253,41 @@ def test_several_sources_where_claimed(bundle: Path) -> None:
         planes: np.ndarray = method.render(method.encode(list(sources)), motions).planes
         return planes
 
+    animated = Animator(method, a, also=[b], mode="absolute").render(motions[0]).planes
+    np.testing.assert_array_equal(animated, frame(a, b))
     np.testing.assert_allclose(frame(a, a), frame(a), atol=1e-5)
     np.testing.assert_allclose(frame(a, b), frame(b, a), atol=1e-5)
     assert np.abs(frame(a, b) - frame(a)).max() > 1e-4
+
+
+def test_files_go_through_the_story(bundle: Path, scene: Scene, tmp_path: Path) -> None:
+    """A picture and a clip become a clip; the clip's motion, saved, makes the same one."""
+    method = load(bundle)
+    report = animate(scene.picture, scene.clip, tmp_path / "out.mp4", method=method, sign="never")
+    assert (report.motion, report.method) == (method.spec.modes[0], method.spec.name)
+    read = read_motion(scene.clip, tmp_path / "motion.safetensors", method=method)
+    again = animate(scene.picture, tmp_path / "motion.safetensors", tmp_path / "again.mp4", method=method, sign="never")
+    assert report.frames == read.frames == again.frames > 2
+    with open_video(tmp_path / "out.mp4") as one, open_video(tmp_path / "again.mp4") as two:
+        assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_what_it_cannot_show_it_says(bundle: Path, scene: Scene, tmp_path: Path) -> None:
+    method = load(bundle)
+    state, motions = encoded(method)
+    flows = method.render(state, motions[:1]).flows
+    has = {
+        "keypoints": method.spec.motion != "latent",
+        "flow": bool(flows),
+        "occlusion": any(flow.occlusion is not None for flow in flows),
+    }
+    for show, is_there in has.items():
+        words: dict[str, Any] = {"method": method, "show": show, "sign": "never"}
+        if is_there:
+            animate(scene.picture, scene.clip, tmp_path / f"{show}.mp4", **words)
+            continue
+        with pytest.raises(MotionError, match=f"has no {show}"):
+            animate(scene.picture, scene.clip, tmp_path / f"{show}.mp4", **words)
 
 
 def test_wrong_frames_are_refused(bundle: Path) -> None:

@@ -140,3 +140,38 @@ def test_it_trains_resumes_exactly_and_reconstructs(config: Any, clips: Path, tm
     assert report.method == methods.of_config(config)
     assert 0 < report.mean()["l1"] < 1
     assert set(result.scores) == {"held-out/l1", "held-out/copying"}
+
+
+def moving_square(count: int) -> Sample:
+    """Frames of two clips in which a bright square moves over a dark ground."""
+    frames = []
+    for t in range(count):
+        picture = torch.full((2, 3, SIDE, SIDE), 0.15)
+        for i, left in enumerate((4 + 6 * t, 16 - 4 * t)):
+            picture[i, :, 10:20, left : left + 10] = torch.tensor([0.9, 0.5, 0.2 + 0.6 * i]).view(3, 1, 1)
+        frames.append(picture)
+    return Sample(*frames, clips=torch.tensor([0, 2]), step=10**9, random=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("config", FIRST, ids=[config.name for config in FIRST])
+def test_it_learns_one_batch_by_heart(config: Any) -> None:
+    _, objective = made(config)
+    losses = []
+    for turn in objective.turns:
+        turn.module.train()
+        for optimizer in turn.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = 3e-3 if isinstance(optimizer, torch.optim.Adam) else 0.3
+    for _ in range(40):
+        given, outputs = moving_square(objective.draw.count), {}
+        for turn in objective.turns:
+            for optimizer in turn.optimizers.values():
+                optimizer.zero_grad()
+            ours, more = turn.module(given, outputs)
+            sum(ours.values()).backward()
+            for optimizer in turn.optimizers.values():
+                optimizer.step()
+            outputs |= more
+            if "pixel" in ours:
+                losses.append(float(ours["pixel"].detach()))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])

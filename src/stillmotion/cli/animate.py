@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from stillmotion.cli.options import Driving, Loading, Output, Source, parse_rate
@@ -22,6 +23,8 @@ class Command(Loading):
     """Clip whose motion it takes: a video, GIF, folder of frames, or motion file (.safetensors)."""
     output: Output
     """File to write: .mp4, .mov, .mkv, .webm, .gif, or a folder for numbered pictures."""
+    also: tuple[Path, ...] = ()
+    """More pictures of the same, for methods that take several sources (x2face, few-shot, trinet)."""
     motion: Literal["relative", "absolute"] | None = None
     """Add the driver's movement to the source's own pose, or copy the driver's pose (default: as the method does)."""
     reference: Literal["first", "auto"] | int = "first"
@@ -59,6 +62,7 @@ class Command(Loading):
                 weights=self.weights,
                 engine=self.engine,
                 device=self.device,
+                also=self.also,
                 motion=self.motion,
                 reference=self.reference,
                 crop_source=self.crop_source or self.crop,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -31,10 +31,11 @@ class Animator:
         reference: Motion of the driving frame taken as rest pose; None takes the first one seen.
         smooth: Filter on the driving motion; None passes it as it is.
         scale: Factor on relative movement; None adapts it to the sizes of source and driver.
+        also: More pictures of the same, for methods that take several; fitted like `source`.
 
     Raises:
         ConfigError: The method does not offer this mode, or its motion cannot be smoothed.
-        ImageError: `source` is no frame.
+        ImageError: `source` is no frame, or the method does not take that many.
 
     Attributes:
         source: Motion of the source itself.
@@ -51,6 +52,7 @@ class Animator:
         reference: Motion | None = None,
         smooth: OneEuro | None = None,
         scale: float | None = None,
+        also: Sequence[Frame] = (),
     ) -> None:
         mode = method.spec.modes[0] if mode is None else mode
         if mode not in method.spec.modes:
@@ -63,7 +65,7 @@ class Animator:
             raise ConfigError(f"{method.spec.name} has no keypoints to smooth", hint="leave smooth out")
         self.method, self.mode = method, mode
         self._smooth, self._scale, self._time = smooth, scale, 0.0
-        self._state = method.encode([self._fit(source, name="source")])
+        self._state = method.encode([self._fit(frame, name="source") for frame in (source, *also)])
         self.source = method.source_motion(self._state)
         self.reference = reference
 
