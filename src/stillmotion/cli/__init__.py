@@ -17,6 +17,7 @@ from stillmotion.core.errors import MissingExtraError, StillmotionError
 VERBS = {
     "demo": "animate the example that ships with the package",
     "studio": "open the page: drop a photo and a clip",
+    "live": "animate a photo live with your camera",
     "animate": "make a still picture move as a clip does",
     "read": "save the motion of a clip as a motion file",
     "verify": "say whether a file was marked as generated, and changed since",

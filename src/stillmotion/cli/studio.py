@@ -22,6 +22,8 @@ class Command:
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
+        from stillmotion.live.app import Stage
+        from stillmotion.live.app import mount as mount_live
         from stillmotion.server.limits import Limits
         from stillmotion.server.start import new_app, private_folder, run
         from stillmotion.studio.app import mount
@@ -29,12 +31,15 @@ class Command:
         limits = Limits()
         with private_folder() as folder:
             app = new_app()
+            stage = Stage(folder, limits)
+            mount_live(app, stage)
             desk = mount(app, folder, limits)
             desk.warm()
             try:
                 run(app, host=self.host, port=self.port, limits=limits, ready=self._announce)
             finally:
                 desk.close()
+                stage.close()
 
     def _announce(self, address: str) -> None:
         print(f"stillmotion studio: {address}", flush=True)

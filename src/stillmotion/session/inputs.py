@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from stillmotion.core.errors import OutputError
+from stillmotion.core.errors import ImageError, OutputError
 from stillmotion.core.frame import Frame, check_frame
 from stillmotion.core.method import MethodSpec
 from stillmotion.prepare.crop import Crop, CropRequest, crop_source, parse_crop
@@ -85,3 +85,23 @@ def check_output(output: File, *inputs: object) -> None:
     for given in inputs:
         if isinstance(given, str | Path) and path.exists() and Path(given).exists() and path.samefile(given):
             raise OutputError(f"{path} is an input and would be overwritten", hint="choose another output name")
+
+
+def pixels_from_bytes(data: bytes, size: tuple[int, int]) -> Frame:
+    """A frame from its bare pixels, as another process wrote them.
+
+    Args:
+        data: Rows from the top, RGB, 8 bits each.
+        size: `(h, w)`.
+
+    Raises:
+        ImageError: The number of bytes is another.
+    """
+    if len(data) != size[0] * size[1] * 3:
+        raise ImageError(f"{len(data)} bytes are no frame of {size} (h, w)")
+    return np.frombuffer(data, np.uint8).reshape(*size, 3).copy()
+
+
+def example_photo() -> Path:
+    """The portrait that ships."""
+    return Path(__file__).resolve().parents[1] / "example" / "astronaut.jpg"

@@ -1,0 +1,1 @@
+"""A photo that performs what the camera sees, in the browser."""
