@@ -1,6 +1,6 @@
 """Train the face-box and landmark networks on rendered heads.
 
-    python benchmarks/train_landmarks.py --clips CLIPS --backgrounds PICTURES... --minutes 40 -o RUN
+    python benchmarks/train_landmarks.py --clips CLIPS --backgrounds PICTURES... --minutes 58 -o RUN
 
 `CLIPS` is what `stillmotion render heads` wrote; the backgrounds are pictures, or clips of which only
 the lower part is used, without any face. The same command goes on where the run stopped. The
@@ -337,8 +337,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--backgrounds", type=Path, nargs="*", default=[])
-    parser.add_argument("--minutes", type=float, default=40)
-    parser.add_argument("--share-faces", type=float, default=0.3)
+    parser.add_argument("--minutes", type=float, default=58)
+    parser.add_argument("--share-faces", type=float, default=0.5)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--export", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -352,7 +352,7 @@ def main() -> None:
         studio = Studio(heads, load_backgrounds(options.backgrounds), seed=run.steps)
         run.train(studio, share_faces=options.share_faces, rate=options.rate)
     if options.export:
-        run.export(options.export, {"clips": len(list_clips(options.clips)), "share_faces": options.share_faces})
+        run.export(options.export, {"clips": len(list_clips(options.clips))})
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def a_face(*, centre=(100.0, 80.0), side=50.0, roll=0.0, mouth=0.0) -> np.ndarra
     under = np.array([(0.08, 0.28), (0, 0.28), (-0.08, 0.28)])
     inner[1:4, 1] -= mouth / 2
     under[:, 1] += mouth / 2
-    right, left = eye - (0.25, 0.25), eye + (0.25, -0.25)
+    right, left = (eye + np.array([x, -0.25]) for x in (-0.25, 0.25))
     parts = [jaw, brow, (brow * [-1, 1])[::-1], bridge, base, right, left, upper, lower, inner, under]
     points = np.concatenate(parts)
     points -= (points.min(0) + points.max(0)) / 2
