@@ -17,7 +17,7 @@ from stillmotion import methods  # noqa: E402
 from stillmotion.core.errors import NoFaceError  # noqa: E402
 from stillmotion.core.motion import Landmarks  # noqa: E402
 from stillmotion.methods.fewshot.config import FewShotConfig, LossWeights, PointsConfig, few_shot_256  # noqa: E402
-from stillmotion.methods.fewshot.drawing import draw_points  # noqa: E402
+from stillmotion.methods.fewshot.drawing import draw_batch, draw_points  # noqa: E402
 from stillmotion.methods.fewshot.losses import adapted, judged, settle  # noqa: E402
 from stillmotion.methods.fewshot.weights import build, save_bundle  # noqa: E402
 from stillmotion.nn.checkpoint import load_strictly  # noqa: E402
@@ -126,6 +126,18 @@ def test_a_person_trains_from_a_run_and_animates_without_an_embedder(tmp_path: P
     assert all(torch.equal(v, second["embedder"][k]) for k, v in first["embedder"].items() if "._" not in k)
     assert second["discriminator"]["rows"].shape[0] == 1
     assert second["generator"]["personal"].abs().sum() > 0
+    networks = make_networks(config)
+    load_strictly(networks, {n: second[n] for n in networks}, where="the run")
+    method = methods.load(save_bundle(networks, config, tmp_path / "b"), threads=1)
+    frame = np.full((SIDE, SIDE, 3), 90, np.uint8)
+    state = method.encode([frame])
+    assert set(state) == {"source_value"}
+    motions = method.read(np.stack([frame, frame // 2]))
+    planes = method.render(state, motions).planes
+    drawings = torch.from_numpy(draw_batch(np.stack([m.value for m in motions]), SIDE, convention="centers"))
+    with torch.no_grad():
+        wanted = networks["generator"](drawings)
+    np.testing.assert_allclose(planes, wanted.numpy(), atol=1e-4)
 
 
 class _Factory:

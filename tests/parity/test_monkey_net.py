@@ -10,10 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the networks need torch")
 
+from stillmotion.core.errors import ConfigError  # noqa: E402
 from stillmotion.methods.monkeynet.config import PRESETS, PredictionConfig, monkey_shapes_64  # noqa: E402
 from stillmotion.methods.monkeynet.network import floored, heatmaps  # noqa: E402
-from stillmotion.methods.monkeynet.weights import build, translate  # noqa: E402
+from stillmotion.methods.monkeynet.weights import build, convert, translate  # noqa: E402
 from stillmotion.nn.checkpoint import load_strictly  # noqa: E402
+from stillmotion.runtime.bundle import Bundle  # noqa: E402
 
 from .golden import arrays, keys, open_fill, parameters, picture  # noqa: E402
 
@@ -70,6 +72,22 @@ def test_keypoints_covariances_and_frame(shared: Path, networks: dict[str, Any],
     out = networks["generator"](source, *given)
     for name, wanted in (("prediction", "frame"), ("deformed", "warped_source")):
         np.testing.assert_allclose(out[name][0].permute(1, 2, 0).numpy(), golden[wanted], atol=1e-4, rtol=0)
+
+
+def test_a_published_checkpoint_converts(shared: Path, networks: dict[str, Any], tmp_path: Path) -> None:
+    """Names, five-dimensional tensors and all."""
+    fill, path = open_fill(shared), tmp_path / "shapes.pth.tar"
+    states = {
+        name: {k: torch.from_numpy(v) for k, v in fill.fill(shapes, f"monkeynet.{name}").items()}
+        for name, shapes in keys(shared, "monkeynet-shapes").items()
+    }
+    torch.save(states | {"epoch": 7}, path)
+    bundle = Bundle.open(convert(path, config="monkey-shapes-64", output=tmp_path / "b", keep="tensors"))
+    assert (bundle.card.method, bundle.card.name) == ("monkey-net", "monkey-shapes-64")
+    wanted = networks["generator"].final.weight.numpy()
+    assert np.array_equal(bundle.tensors("generator.")["final.weight"], wanted)
+    with pytest.raises(ConfigError, match="is no preset of this method"):
+        convert(path, config="vox-256", output=tmp_path / "c")
 
 
 @pytest.mark.parametrize("matrix", [[[0, 0], [0, 0]], [[1, 1], [1, 1]], [[1e-9, 0], [0, 1]], [[1, 2], [2, 1]]])
