@@ -19,6 +19,7 @@ VERBS = {
     "studio": "open the page: drop a photo and a clip",
     "live": "animate a photo live with your camera",
     "animate": "make a still picture move as a clip does",
+    "predict": "make a still picture move by itself",
     "read": "save the motion of a clip as a motion file",
     "verify": "say whether a file was marked as generated, and changed since",
     "methods": "list methods, presets and weights",
