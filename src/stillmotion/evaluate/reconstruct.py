@@ -141,7 +141,7 @@ def reconstruct(
     )
     spec = method.spec
     report = Report(spec.name, spec.weights, folder.path.name, folder.subset, spec.size)
-    measures = _measures(spec.size, lpips, report)
+    measures = picture_measures(spec.size, lpips, unmeasured=report.unmeasured)
     count = len(folder) if videos is None else min(videos, len(folder))
     for index in range(count):
         name = folder.clips[index].name
@@ -162,8 +162,14 @@ def reconstruct(
     return report
 
 
-def _measures(size: tuple[int, int], lpips: Lpips | None, report: Report) -> dict[str, Measure]:
-    """The metrics that can be measured; why not, for the others, goes into the report."""
+def picture_measures(size: tuple[int, int], lpips: Lpips | None, *, unmeasured: dict[str, str]) -> dict[str, Measure]:
+    """The picture metrics that can be measured, by name.
+
+    Args:
+        size: Of the frames, `(h, w)`.
+        lpips: With its weights, or None.
+        unmeasured: Where the reason goes for each of the others.
+    """
     found: dict[str, Measure] = {"l1": metrics.l1, "psnr": metrics.psnr}
     side = min(size)
     for name, measure, least in (
@@ -173,15 +179,16 @@ def _measures(size: tuple[int, int], lpips: Lpips | None, report: Report) -> dic
         if side >= least:
             found[name] = measure
         else:
-            report.unmeasured[name] = f"needs {least} pixels a side, the frames have {side}"
+            unmeasured[name] = f"needs {least} pixels a side, the frames have {side}"
     if lpips is None:
-        report.unmeasured["lpips"] = "no weights given"
+        unmeasured["lpips"] = "no weights given"
     else:
         found["lpips"] = lpips
     return found
 
 
-def _batches(frames: Iterator[Frame]) -> Iterator[np.ndarray]:
+def batches(frames: Iterator[Frame]) -> Iterator[np.ndarray]:
+    """Stacks of at most `BATCH` frames."""
     while batch := list(islice(frames, BATCH)):
         yield np.stack(batch)
 
@@ -194,7 +201,7 @@ def _score_clip(method: Method, name: str, frames: Iterator[Frame], measures: di
     source = torch.from_numpy(to_planes(first[None]))
     ours: dict[str, list[float]] = {key: [] for key in measures}
     copied: dict[str, list[float]] = {key: [] for key in measures}
-    for batch in _batches(chain([first], frames)):
+    for batch in batches(chain([first], frames)):
         target = torch.from_numpy(to_planes(batch))
         # Absolute motion: the driving keypoints as they are, no transfer.
         planes = torch.from_numpy(method.render(state, method.read(batch)).planes)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
-from stillmotion.evaluate.scores import SCORES
+from stillmotion.evaluate.scores import SCORES, Score
 
 COPYING = "copying the source"
 TRUE_WARP = "true flow, nothing invented"
@@ -30,12 +30,15 @@ class Entry:
         clip: Name of the sample.
         who: The candidate: weights or a baseline.
         scores: By name.
+        counts: What a score is the mean of, such as its frames; one that is not here counts as much as any
+            other clip's.
     """
 
     task: str
     clip: str
     who: str
     scores: Mapping[str, float]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,28 @@ def _draws(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, count, (DRAWS, count))
 
 
-def mean(found: Mapping[str, float]) -> Interval | None:
-    """Mean over clips with its bootstrap interval; None for no clips."""
+def mean(found: Mapping[str, float], counts: Mapping[str, int] | None = None) -> Interval | None:
+    """Mean over clips with its bootstrap interval; None for no clips.
+
+    Args:
+        found: Scores by clip.
+        counts: Weight of each clip, 1 unless told. Whole clips are drawn all the same: frames of one
+            clip are alike.
+    """
     if not found:
         return None
     array = np.array(list(found.values()))
-    low, high = np.percentile(array[_draws(len(array))].mean(1), [2.5, 97.5])
-    return float(array.mean()), float(low), float(high)
+    weights = np.array([(counts or {}).get(clip, 1) for clip in found], np.float64)
+    pick = _draws(len(array))
+    low, high = np.percentile((array * weights)[pick].sum(1) / weights[pick].sum(1), [2.5, 97.5])
+    return float((array * weights).sum() / weights.sum()), float(low), float(high)
+
+
+def mean_of(entries: Sequence[Entry], task: str, who: str, *, score: str) -> Interval | None:
+    """Mean of one score of one candidate, clips weighed by their counts."""
+    rows = [entry for entry in entries if entry.task == task and entry.who == who]
+    counts = {entry.clip: entry.counts[score] for entry in rows if score in entry.counts}
+    return mean(values(entries, task, who, score=score), counts)
 
 
 def ratio(found: Mapping[str, float], copied: Mapping[str, float]) -> Interval | None:
@@ -120,27 +138,43 @@ def markdown(
         bars: What the candidates should reach; none where the benchmark sets none.
     """
     tasks = list(dict.fromkeys(entry.task for entry in entries))
-    parts = [_task_table(entries, task) for task in tasks] + [_bar_table(entries, bars)]
+    parts = [task_table(entries, task) for task in tasks] + [_bar_table(entries, bars)]
     notes = [f"{SCORES[name].title}: not measured ({why})." for name, why in (unmeasured or {}).items()]
     return "\n".join([*parts, *notes]).rstrip() + "\n"
 
 
-def _task_table(entries: Sequence[Entry], task: str) -> str:
-    candidates = names(entries, task)
+def task_table(
+    entries: Sequence[Entry],
+    task: str,
+    *,
+    columns: Mapping[str, Score] = SCORES,
+    whole: Mapping[tuple[str, str], Interval] | None = None,
+) -> str:
+    """One task's table as Markdown: a row per candidate, a column per score that anyone has.
+
+    Args:
+        entries: Of this task and any others.
+        task: Which.
+        columns: What columns may be there, in order.
+        whole: Scores of all clips together by candidate and score, which are no means; ends that are not a
+            number are left out.
+    """
+    candidates, whole = names(entries, task), whole or {}
     clips = {entry.clip for entry in entries if entry.task == task}
-    shown = [score for score in SCORES if any(values(entries, task, who, score=score) for who in candidates)]
-    titles = [SCORES[score].title + (" ↑" if SCORES[score].up else "") for score in shown]
+    found = {(who, score): mean_of(entries, task, who, score=score) for who in candidates for score in columns}
+    found |= whole
+    shown = [score for score in columns if any(found[who, score] for who in candidates)]
+    titles = [columns[score].title + (" ↑" if columns[score].up else "") for score in shown]
     lines = [f"### {task}: {len(clips)} clips", "", _row(["", *titles]), _row(["---"] * (len(shown) + 1))]
-    for who in candidates:
-        cells = []
-        for score in shown:
-            found = mean(values(entries, task, who, score=score))
-            digits = SCORES[score].digits
-            cells.append(
-                "–" if found is None else f"{found[0]:.{digits}f} ({found[1]:.{digits}f}–{found[2]:.{digits}f})"
-            )
-        lines.append(_row([who, *cells]))
+    lines += [_row([who, *(_cell(found[who, score], columns[score].digits) for score in shown)]) for who in candidates]
     return "\n".join([*lines, ""])
+
+
+def _cell(found: Interval | None, digits: int) -> str:
+    if found is None:
+        return "–"
+    value, low, high = (f"{number:.{digits}f}" for number in found)
+    return f"{value} ({low}–{high})" if np.isfinite(found[1]) else value
 
 
 def _bar_table(entries: Sequence[Entry], bars: Sequence[Bar]) -> str:
@@ -189,7 +223,7 @@ def as_dict(entries: Sequence[Entry], *, bars: Sequence[Bar] = BARS) -> dict[str
         means[task] = {
             who: {
                 score: {
-                    "mean": mean(values(entries, task, who, score=score)),
+                    "mean": mean_of(entries, task, who, score=score),
                     "ratio": ratio(
                         values(entries, task, who, score=score), values(entries, task, COPYING, score=score)
                     ),
