@@ -22,11 +22,11 @@ from stillmotion.evaluate.candidates import (
     Made,
     Rebuilding,
     common_fit,
-    find_weights,
     named_apart,
     open_candidate,
 )
 from stillmotion.evaluate.evaluation import Evaluation, evaluate, open_clips
+from stillmotion.evaluate.naming import find_weights
 from stillmotion.evaluate.providers import Detector, Embedder
 from stillmotion.evaluate.table import COPYING, TRUTH
 from stillmotion.evaluate.tally import COLUMNS, Instruments, open_instruments

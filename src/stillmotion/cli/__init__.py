@@ -27,7 +27,12 @@ VERBS = {
     "export": "give a bundle the stages that run without torch",
     "train": "train a preset on a folder of clips",
     "reconstruct": "score weights on test clips",
+    "evaluate": "score weights beside each other, in one table with intervals",
+    "compare": "show what several weights make of one picture and clip",
     "data check": "say what is wrong with a training set before a run does",
+    "prepare faces": "cut clips of faces out of long videos",
+    "prepare bodies": "cut clips of persons out of long videos",
+    "prepare folder": "bring whole videos to one size, and split them",
     "render shapes": "render moving shapes, a first training set",
     "render heads": "render talking heads from rigged avatars",
     "render benchmark": "render the clips that weights are scored on",
@@ -43,6 +48,7 @@ EXTRAS = {
     "uvicorn": "studio",
     "aiortc": "studio",
     "pyvirtualcam": "camera",
+    "ray": "ray",
 }
 """Modules that are not in the base, by the extra that brings them; all others come with `train`."""
 _TRAIN = {"torch", "lightning_fabric", "tensorboard", "torchmetrics", "onnx", "onnxscript", "moderngl", "meshoptimizer"}

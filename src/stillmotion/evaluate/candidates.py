@@ -14,11 +14,12 @@ from typing import Literal, Protocol
 import numpy as np
 
 from stillmotion import methods
-from stillmotion.core.errors import ConfigError, DataError, WeightsError
+from stillmotion.core.errors import ConfigError, DataError
 from stillmotion.core.frame import Frame, to_planes
 from stillmotion.core.method import Method, State
 from stillmotion.data.clips import Clip, find_clips
 from stillmotion.data.decode import Fit, raw_frames
+from stillmotion.evaluate.naming import find_weights, told_apart
 from stillmotion.evaluate.table import COPYING
 
 
@@ -169,24 +170,6 @@ class _Played:
             )
 
 
-def find_weights(given: str) -> str:
-    """The weights that somebody means: a name, a bundle, a checkpoint, or the `bundle` in a run's folder.
-
-    Raises:
-        WeightsError: The folder is a run that has not written its bundle.
-    """
-    path = Path(given)
-    if not path.is_dir() or (path / "model.json").is_file():
-        return given
-    if (path / "bundle" / "model.json").is_file():
-        return str(path / "bundle")
-    if (path / "checkpoint.pt").is_file():
-        raise WeightsError(
-            f"the run {given} holds no bundle, only a checkpoint", hint="a run writes its bundle when it ends"
-        )
-    return given
-
-
 def open_candidate(given: str, *, engine: methods.EngineName = "auto", device: str | None = None) -> Candidate:
     """A candidate from a name of shipped weights, a bundle, a run, a checkpoint, or a folder of clips.
 
@@ -208,18 +191,10 @@ def open_candidate(given: str, *, engine: methods.EngineName = "auto", device: s
 
 
 def named_apart(candidates: Sequence[Candidate], given: Sequence[str]) -> list[Candidate]:
-    """The same candidates, those of equal names told apart by what was given for them.
-
-    Raises:
-        ConfigError: The same was given twice.
-    """
-    twice = next((words for words in given if list(given).count(words) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"{twice} is given twice", hint="name each once")
-    names = [candidate.name for candidate in candidates]
-    for candidate, words in zip(candidates, given, strict=True):
-        if names.count(candidate.name) > 1:
-            candidate.name = f"{candidate.name} [{words}]"
+    """The same candidates, those of equal names told apart; see `naming.told_apart`."""
+    names = told_apart([candidate.name for candidate in candidates], given)
+    for candidate, name in zip(candidates, names, strict=True):
+        candidate.name = name
     return list(candidates)
 
 
