@@ -37,9 +37,14 @@ from tests.scene import pictures, write_clip
 HEAD = "video_id,start,end,bbox,fps,width,height,partition,person_id"
 
 
-def state(output: Path) -> dict[str, bytes]:
-    """All clips in a folder and what is in them."""
-    return {path.relative_to(output).as_posix(): path.read_bytes() for path in sorted(output.rglob("*.mp4"))}
+def state(output: Path) -> dict[str, object]:
+    """All clips in a folder: of pictures every byte, of encoded ones the length (x264 with threads varies by a bit)."""
+    return {
+        path.relative_to(output).as_posix(): [one.read_bytes() for one in sorted(path.iterdir())]
+        if path.is_dir()
+        else len(pictures(path))
+        for path in sorted(output.rglob("*.mp4"))
+    }
 
 
 def run(videos: Path, plan: Plan, **changes: Any) -> Summary:
@@ -86,10 +91,10 @@ def test_stretched_crops_are_resized_as_they_are(videos: Path, plan: Callable[..
 
 
 def test_a_set_is_cut_again_from_its_own_annotations(videos: Path, plan: Callable[..., Plan], tmp_path: Path) -> None:
-    run(videos, plan())
+    run(videos, plan(kind="png"))
     rows, wrong = read_annotations(plan().output / ANNOTATIONS)
     assert wrong == []
-    again = plan(output=tmp_path / "again", finder=None)
+    again = plan(output=tmp_path / "again", finder=None, kind="png")
     prepare(list_annotated(videos, rows), again, workers=0)
     assert state(again.output) == state(plan().output)
 
@@ -141,8 +146,8 @@ def test_a_torn_journal_loses_and_doubles_nothing(videos: Path, plan: Callable[.
 
 
 def test_a_killed_run_goes_on(videos: Path, plan: Callable[..., Plan], tmp_path: Path) -> None:
-    for i in range(12):
-        write_clip(videos / f"p{i}#1.mp4", square_frames([20] * 20), fps=Fraction(25))
+    for i in range(5):
+        write_clip(videos / f"p{i}#1.mp4", square_frames([20] * 40), fps=Fraction(25))
     output = tmp_path / "killed"
     words = [sys.executable, "-m", "stillmotion", "prepare", "folder", str(videos), "-o", str(output)]
     words += ["--size", "32", "--workers", "1"]
@@ -155,11 +160,11 @@ def test_a_killed_run_goes_on(videos: Path, plan: Callable[..., Plan], tmp_path:
     os.kill(began.pid, signal.SIGKILL)
     began.wait()
     done = journal.read_bytes().count(b"\n") - 2
-    assert 0 < done < 15
+    assert 0 < done <= 8
     assert subprocess.run(words, capture_output=True, check=False, timeout=100).returncode == 0
     names = [json.loads(line)["video"] for line in journal.read_text().splitlines()[2:]]
-    assert len(names) == len(set(names)) == 15
-    assert len(state(output)) == 15
+    assert len(names) == len(set(names)) == 8
+    assert len(state(output)) == 8
     assert not list(output.rglob("*partial*"))
 
 
@@ -326,7 +331,7 @@ def test_processes_and_one_that_dies() -> None:
 
 
 def test_processes_cut_the_same_clips(videos: Path, plan: Callable[..., Plan], tmp_path: Path) -> None:
-    here, there = plan(finder=None), plan(finder=None, output=tmp_path / "there")
+    here, there = plan(finder=None, kind="png"), plan(finder=None, output=tmp_path / "there", kind="png")
     run(videos, here)
     run(videos, there, workers=2)
     assert state(here.output) == state(there.output)
@@ -334,16 +339,15 @@ def test_processes_cut_the_same_clips(videos: Path, plan: Callable[..., Plan], t
 
 def test_a_local_ray_cuts_the_same_clips(videos: Path, plan: Callable[..., Plan], tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="the extra ray is not installed")
-    here, there = plan(finder=None), plan(finder=None, output=tmp_path / "there")
+    here, there = plan(finder=None, kind="png"), plan(finder=None, output=tmp_path / "there", kind="png")
     (videos / "broken.mp4").write_bytes(b"no video")
     run(videos, here)
-    code = f"""
-from pathlib import Path
-from stillmotion.cli import main
-words = ["prepare", "folder", {str(videos)!r}, "-o", {str(there.output)!r}, "--size", "32", "--most-frames", "8"]
-raise SystemExit(main([*words, "--least-frames", "4", "--least-side", "16", "--ray", "--workers", "1"]))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200, check=False)
+    words = [sys.executable, "-m", "stillmotion", "prepare", "folder", str(videos), "-o", str(there.output)]
+    words += ["--size", "32", "--most-frames", "8", "--least-frames", "4", "--least-side", "16", "--format", "png"]
+    words += ["--ray", "--workers", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
+    if "no Ray cluster at this machine" in done.stderr:
+        pytest.skip("Ray is installed, but no local cluster starts on this machine in the time Ray gives it")
     assert done.returncode == 0, done.stderr
     assert "1 failed" in done.stdout
     assert state(here.output) == state(there.output)
@@ -364,7 +368,7 @@ def test_a_cluster_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    with pytest.raises(EngineError, match="no Ray cluster at 10.0.0.1:6379"):
+    with pytest.raises(EngineError, match=r"no Ray cluster at 10\.0\.0\.1:6379"):
         list(run_ray([int], workers=1, lost=lambda index: index))
 
 

@@ -90,9 +90,9 @@ class Box:
         return self.moved(right, down)
 
     def rounded(self) -> Box:
-        """Whole pixels, nearest; at least one each way."""
+        """Whole pixels, at least one each way; place and size are rounded apart, so that a square stays one."""
         left, top = round(self.left), round(self.top)
-        return Box(left, top, max(round(self.right), left + 1), max(round(self.bottom), top + 1))
+        return Box(left, top, left + max(round(self.width), 1), top + max(round(self.height), 1))
 
     def cut(self, frame: Frame, size: tuple[int, int]) -> Frame:
         """What is in the box, rounded to whole pixels and resized to `size (h, w)`.

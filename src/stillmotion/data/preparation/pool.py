@@ -20,6 +20,7 @@ Answer = TypeVar("Answer")
 Lost = Callable[[int], Answer]
 """From a job's number to the answer for a job whose process died."""
 
+_LOCAL = {"include_dashboard": False, "object_store_memory": 200 << 20}  # records are small, frames stay where they are
 _QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -143,10 +144,10 @@ def run_ray(jobs: Sequence[Callable[[], Answer]], *, workers: int, lost: Lost[An
 
 def _join(ray: Any, workers: int) -> None:
     address = os.environ.get("RAY_ADDRESS")
-    options: dict[str, Any] = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
+    options: dict[str, Any] = {"address": address} if address else dict(_LOCAL, num_cpus=workers)
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", **options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises bare ones, for a node that does not start in time
         raise EngineError(
             f"no Ray cluster at {address or 'this machine'}: {str(error).splitlines()[0]}",
             hint="start one with `ray start --head`, or unset RAY_ADDRESS",

@@ -192,5 +192,5 @@ def cuts(tracks: Iterable[Track], rule: Rule, *, size: tuple[int, int]) -> tuple
             elif not box.is_within(size):
                 dropped["outside the frame"] += 1
             else:
-                kept.append(Cut(start, stop, box.rounded(), round(track.wander, 4)))
+                kept.append(Cut(start, stop, box.rounded().slid_into(size), round(track.wander, 4)))
     return kept, dropped
