@@ -261,14 +261,14 @@ def test_several_sources_where_claimed(bundle: Path) -> None:
 
 
 def test_files_go_through_the_story(bundle: Path, scene: Scene, tmp_path: Path) -> None:
-    """A picture and a clip become a clip; the clip's motion, saved, makes the same one."""
+    """A picture and a clip become frames; the clip's motion, saved, makes the same ones."""
     method = load(bundle)
-    report = animate(scene.picture, scene.clip, tmp_path / "out.mp4", method=method, sign="never")
+    report = animate(scene.picture, scene.clip, tmp_path / "out", method=method, sign="never")
     assert (report.motion, report.method) == (method.spec.modes[0], method.spec.name)
     read = read_motion(scene.clip, tmp_path / "motion.safetensors", method=method)
-    again = animate(scene.picture, tmp_path / "motion.safetensors", tmp_path / "again.mp4", method=method, sign="never")
+    again = animate(scene.picture, tmp_path / "motion.safetensors", tmp_path / "again", method=method, sign="never")
     assert report.frames == read.frames == again.frames > 2
-    with open_video(tmp_path / "out.mp4") as one, open_video(tmp_path / "again.mp4") as two:
+    with open_video(tmp_path / "out") as one, open_video(tmp_path / "again") as two:
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
