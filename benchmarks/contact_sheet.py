@@ -3,8 +3,8 @@
     python benchmarks/contact_sheet.py PHOTO... --drivers CLIP... -o docs/images/contact-sheet.jpg
 
 A photo is a picture or a clip, of which the first frame is taken. Photos share out the drivers in order, in
-equal groups; the first row of a group is its driver. A photo in which no face is found is squeezed in
-whole, so that one sees what happens.
+equal groups; the first row of a group is its driver. What has the network's size already is taken as it
+is; a photo in which no face is found is taken whole, so that one sees what happens.
 """
 
 from __future__ import annotations
@@ -37,11 +37,15 @@ def driving_frames(path: Path, method: Method, face_model: Path | None) -> list[
     """All frames of a clip, cropped as `animate` crops them."""
     with stillmotion.open_video(path) as video:
         frames = list(video)
+    if frames[0].shape[:2] == tuple(method.spec.size):
+        return frames
     crop = crop_driving(frames, method.spec, detector=face_detector(face_model))
     return [crop.apply(frame, method.spec.size) for frame in frames]
 
 
 def photo_crop(photo: Frame, method: Method, face_model: Path | None) -> Frame:
+    if photo.shape[:2] == tuple(method.spec.size):
+        return photo
     try:
         crop = crop_source(photo, method.spec, detector=face_detector(face_model))
     except stillmotion.NoFaceError:

@@ -118,10 +118,14 @@ def motion_step(
 
 
 def photometric(deformed: Tensor, item: dict[str, Tensor]) -> Tensor:
-    """The warped source against the driving frame where the source shows it; on real clips, everywhere and more."""
+    """The warped source against the driving frame; on real clips, which have no other teacher, it counts more.
+
+    What the source does not show counts most: there the flow is free, and had better fetch the wall beside
+    the head than a second ear.
+    """
     true = item["true"][:, None, None, None]
-    seen = F.interpolate(item["visible"][:, None], size=deformed.shape[2:]) * true + (1 - true)
-    gap = ((deformed - item["driving"]).abs() * item["emphasis"] * seen).mean((1, 2, 3))
+    hidden = F.interpolate((1 - item["visible"])[:, None] * true, size=deformed.shape[2:])
+    gap = ((deformed - item["driving"]).abs() * item["emphasis"] * (1 + 2 * hidden)).mean((1, 2, 3))
     return (gap * (10 + 30 * (1 - item["true"]))).mean()
 
 

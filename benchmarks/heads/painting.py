@@ -21,20 +21,19 @@ def painting_step(
     """Terms and outputs of one batch, and the batch cut to the window."""
     outputs, window = windows(networks, item, rng)
     window["emphasis"] = window["emphasis"] * (1 + 4 * hidden_share(window, window["driving"].shape[2:]))
-    losses = {"deformed": outputs["prediction"].new_zeros(())}
-    for name in ("prediction", "generated"):  # a painted picture that is never judged alone is never chosen
-        with fast():
-            seen = perceptual(
-                features,
-                outputs[name],
-                window["driving"],
-                scales=(1.0, 0.5),
-                weights=(1.5,) * 7,
-                emphasis=window["emphasis"],
-            )
-        losses[f"perceptual_{name}"] = seen
-        losses[f"pixel_{name}"] = 200 * mean_difference(outputs[name], window["driving"], window["emphasis"])
-    losses["keep"] = 10 * keep_loss(outputs["keep"], window)
+    driving, emphasis = window["driving"], window["emphasis"]
+    with fast():
+        seen = perceptual(
+            features,
+            outputs["prediction"],
+            driving,
+            scales=(1.0, 0.5),
+            weights=(1.5,) * 7,
+            emphasis=emphasis,
+        )
+    losses = {"perceptual": seen, "pixel": 200 * mean_difference(outputs["prediction"], driving, emphasis)}
+    # A painted picture that is never judged alone is never chosen.
+    losses["pixel_generated"] = 600 * mean_difference(outputs["generated"], driving, emphasis)
     return losses, outputs, window
 
 
@@ -73,12 +72,6 @@ def windows(
     outputs |= {"source_value": source_value, "driving_value": value}
     window = {name: item[name][:, :, *far] for name in ("source", "driving", "emphasis")}
     return outputs, window | {"visible": item["visible"][:, *near], "true": item["true"]}
-
-
-def keep_loss(keep: Tensor, item: dict[str, Tensor]) -> Tensor:
-    """Where the rendered truth says that the source does not show the point, paint."""
-    hidden = hidden_share(item, keep.shape[2:])
-    return -(hidden * torch.log((1 - keep).clamp(min=1e-3))).mean()
 
 
 def hidden_share(item: dict[str, Tensor], size: torch.Size) -> Tensor:
