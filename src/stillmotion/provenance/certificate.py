@@ -114,7 +114,8 @@ def _certificate(name: str, *, key: object, signer: str, signing_key: object) ->
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    assert isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(signing_key, ec.EllipticCurvePrivateKey)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    assert isinstance(signing_key, ec.EllipticCurvePrivateKey)
 
     def subject(common: str) -> x509.Name:
         parts = {NameOID.ORGANIZATION_NAME: "stillmotion (local, unverified)", NameOID.COMMON_NAME: common}
