@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from stillmotion.core.errors import DataError
+from stillmotion.core.errors import ConfigError, DataError
 from stillmotion.data.preparation.annotations import Annotation, write_annotations
 from stillmotion.data.preparation.boxes import Box
 from stillmotion.data.preparation.entries import (
@@ -138,11 +138,12 @@ def prepare(
         progress: Called with `(videos done, videos)`.
 
     Raises:
-        ConfigError: The folder was begun with other options.
+        ConfigError: The folder was begun with other options, or a number is out of its range.
         OutputError: Clips cannot be written.
         WeightsError: The detector cannot be opened.
         DataError: Nobody is left to prepare.
     """
+    _check(test_share, workers)
     with Journal(plan.output, plan.as_dict() | {"leaks": leaks}) as journal:
         _sweep(plan.output)
         parts = split(undecided(listing.entries), _known(journal, listing), share=test_share, seed=seed)
@@ -166,6 +167,13 @@ def prepare(
     summary.problems += _strangers(records, plan.output)
     _write(summary, records, plan.output)
     return summary
+
+
+def _check(test_share: float, workers: int | None) -> None:
+    if not 0 <= test_share < 1:
+        raise ConfigError(f"test share {test_share} makes no sense", hint="a share of the people, from 0 to below 1")
+    if workers is not None and workers < 0:
+        raise ConfigError(f"{workers} workers make no sense", hint="1 or more, or 0 for this process alone")
 
 
 def _sweep(output: Path) -> None:
