@@ -144,7 +144,7 @@ class Stage:
 
 
 def mount(app: FastAPI, stage: Stage) -> None:
-    """Put the live page at `/live/`."""
+    """Put the live page at `/live/`; errors are answered in words, never raised."""
 
     async def answered(work: Callable[[], Awaitable[Any]]) -> Response:
         try:

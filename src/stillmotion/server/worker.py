@@ -107,6 +107,8 @@ class Worker:
     def _lost(self) -> StillmotionError:
         if self._is_cancelled:
             return CancelledError("cancelled", hint="nothing was kept")
+        if self._is_closed:
+            return EngineError("the server is shutting down", hint="start it again")
         return EngineError(
             "the process that does the work has stopped", hint="try again; a new one has taken its place"
         )

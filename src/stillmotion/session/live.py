@@ -231,7 +231,8 @@ class LiveSession:
         if self._crop is None or self._calibrates:
             self._crop = self._place(frame)
         if self._crop is None or (self._watcher is not None and self._watcher.misses >= PATIENCE):
-            self.status = "no face to be seen"
+            has_looked = self._watcher is not None and self._watcher.looks > 0
+            self.status = "no face to be seen" if has_looked else "looking for a face"
             return None
         try:
             return self._crop.apply(frame, self._method.spec.size)

@@ -1,0 +1,106 @@
+"""A real browser with a fake camera, and both pages in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stillmotion
+import stillmotion.weights
+from tests.live.y4m import write_y4m
+
+ROOT = Path(__file__).resolve().parents[2]
+BROWSER = os.environ.get("STILLMOTION_BROWSER") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-quic --use-fake-device-for-media-stream "
+    "--use-fake-ui-for-media-stream"
+)
+
+
+@pytest.fixture(scope="session")
+def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the browser's camera sees: the example portrait, swaying."""
+    portrait = stillmotion.read_image(ROOT / "src" / "stillmotion" / "example" / "astronaut.jpg")
+
+    def frames() -> Iterator[np.ndarray]:
+        for turn in np.linspace(0, 2 * np.pi, 50, endpoint=False):
+            left, top = round(96 + 40 * np.sin(turn)), round(12 + 12 * np.cos(turn))
+            yield portrait[top : top + 240, left : left + 320]
+
+    return write_y4m(tmp_path_factory.mktemp("camera") / "camera.y4m", frames())
+
+
+@pytest.fixture(scope="session")
+def browser(camera_file: Path) -> Iterator[Any]:
+    if not stillmotion.weights.shipped():
+        pytest.skip("this checkout ships no weights")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="driving a browser needs playwright")
+    if BROWSER is None:
+        pytest.skip("no chromium here to drive; install it or name one with STILLMOTION_BROWSER")
+    with sync_api.sync_playwright() as playwright:
+        arguments = [*FLAGS.split(), f"--use-file-for-fake-video-capture={camera_file}"]
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("gradio", reason="the pages need the extra studio")
+    command = [sys.executable, "-m", "stillmotion", "studio", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        yield address
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture
+def open_page(browser: Any, server: str) -> Iterator[Callable[..., Any]]:
+    """`open_page(path, width=..., height=...)`: a page in a visit of its own; it must ask nobody but our server."""
+    contexts, strangers = [], []
+
+    def opened(path: str = "", *, width: int = 1280, height: int = 900) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, permissions=["camera"])
+        context.set_default_timeout(90_000)
+        contexts.append(context)
+        page = context.new_page()
+
+        def watch(request: Any) -> None:
+            if not request.url.startswith((server, "data:", "blob:")):
+                strangers.append(request.url)
+
+        page.on("request", watch)
+        page.goto(server + path)
+        page.click("#consent-yes")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert not strangers, "pages load nothing from anywhere else"
+
+
+@pytest.fixture
+def picture(request: pytest.FixtureRequest) -> Callable[[Any, str], None]:
+    """Keep a screenshot in `docs/images` when STILLMOTION_SCREENSHOTS is set; always take it."""
+
+    def take(page: Any, name: str) -> None:
+        folder = ROOT / "docs" / "images" if os.environ.get("STILLMOTION_SCREENSHOTS") else None
+        target = {"path": str(folder / f"{name}.jpg"), "type": "jpeg", "quality": 80} if folder else {}
+        assert page.screenshot(full_page=True, **target)
+
+    return take
