@@ -24,7 +24,6 @@ import json
 import os
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from torch import nn
 
 from heads.grow import grow, widened
 from heads.loader import World
-from heads.marks import ANCHORS
 from heads.real import RealClips
 from heads.rendered import RenderedHeads
 from heads.run import Run
@@ -88,7 +86,6 @@ def prepare(args: argparse.Namespace) -> tuple[FirstOrderConfig, dict[str, nn.Mo
     """The config asked for, and networks that carry what `--start` learned."""
     expansion, most, blocks = (int(part) for part in args.generator.split(","))
     config = compact_256()
-    config = replace(config, keypoints=replace(config.keypoints, count=len(ANCHORS)))
     name = args.bundle.name if args.bundle else config.name
     config = widened(config, name=name, expansion=expansion, most=most, blocks=blocks)
     networks = build(config)

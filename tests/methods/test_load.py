@@ -136,7 +136,7 @@ print("done")
 
 
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert methods.names() == ["first-order"]
+    assert methods.names() == ["few-shot", "first-order", "monkey-net", "trinet", "x2face"]
     assert methods.method_class("first-order") is FirstOrder
     with pytest.raises(ConfigError, match="there is no method called 'frist-order'") as caught:
         methods.method_class("frist-order")

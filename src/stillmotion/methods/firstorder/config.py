@@ -303,7 +303,7 @@ def compact_256() -> FirstOrderConfig:
         downsample="area",
         pool_first=True,
         padding="border",
-        keypoints=KeypointConfig(expansion=8, max_features=96, blocks=4, head_kernel=3, head_padding=1),
+        keypoints=KeypointConfig(count=16, expansion=8, max_features=96, blocks=4, head_kernel=3, head_padding=1),
         motion=DenseMotionConfig(expansion=16, max_features=128, blocks=4, head_kernel=3),
         generator=GeneratorConfig(expansion=16, max_features=64, bottleneck_blocks=3, outer_kernel=3, composite=True),
         discriminator=DiscriminatorConfig(expansion=16, max_features=128),
