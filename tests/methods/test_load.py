@@ -150,6 +150,6 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
         return [point, mine]
 
     monkeypatch.setattr(methods, "entry_points", entry_points)
-    assert methods.names() == ["first-order", "theirs"]
+    assert methods.names() == ["few-shot", "first-order", "monkey-net", "theirs", "trinet", "x2face"]
     assert methods.method_class("theirs").__name__ == "Decimal"
     assert methods.method_class("first-order") is FirstOrder, "a package cannot replace a built-in method"
