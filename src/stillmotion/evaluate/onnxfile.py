@@ -20,6 +20,7 @@ from stillmotion.core.frame import Frame
 from stillmotion.evaluate.distances import Kind
 from stillmotion.prepare.resize import resize_frame
 from stillmotion.runtime.openvino_engine import import_openvino
+from stillmotion.runtime.signal_stack import kept_signal_stack
 
 
 @checked(frozen=True, config=ConfigDict(extra="forbid"))
@@ -82,7 +83,8 @@ class OnnxFile:
         self._model = _read(self.path)
         self.size = _size(self._model, self.contract, self.path)
         self._model.reshape({self._model.inputs[0]: [1, 3, *self.size]})
-        self._request = import_openvino().Core().compile_model(self._model, "CPU").create_infer_request()
+        with kept_signal_stack():
+            self._request = import_openvino().Core().compile_model(self._model, "CPU").create_infer_request()
 
     def run(self, frame: Frame) -> np.ndarray:
         """The first output for a frame `uint8 (h, w, 3)` of any size."""
