@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ from stillmotion.studio.desk import Desk, examples
 from tests.scene import Scene
 
 
+def in_a_loop_of_its_own(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in another thread: a browser driven by other tests keeps this one's loop running."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def ask(
     guard: Guard, path: str = "/", query: str = "", body: bytes = b"", **headers: str
 ) -> tuple[int, dict[str, str]]:
@@ -37,7 +45,7 @@ def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(guard(scope, receive, send))
+    in_a_loop_of_its_own(guard(scope, receive, send))
     return sent[0]["status"], {name.decode(): value.decode() for name, value in sent[0]["headers"]}
 
 
