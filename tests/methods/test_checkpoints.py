@@ -17,12 +17,12 @@ from stillmotion import methods  # noqa: E402
 from stillmotion.core.errors import ConfigError, WeightsError  # noqa: E402
 from stillmotion.methods.firstorder.config import FirstOrderConfig  # noqa: E402
 from stillmotion.methods.firstorder.weights import (  # noqa: E402
+    KIT,
     build,
     convert,
     from_checkpoint,
     load_checkpoint,
     networks_engine,
-    state_arrays,
 )
 from stillmotion.nn.checkpoint import published_names  # noqa: E402
 from stillmotion.runtime.bundle import Bundle, fingerprint  # noqa: E402
@@ -97,7 +97,7 @@ def test_convert_makes_a_bundle_that_says_where_it_comes_from(
     assert bundle.card.convention == "centers"
     assert bundle.card.recipe == {"converted_from": "checkpoint.pth.tar"}
     assert bundle.config(FirstOrderConfig) == config
-    assert bundle.card.fingerprint == fingerprint(state_arrays(networks))
+    assert bundle.card.fingerprint == fingerprint(KIT.arrays(networks, config))
     found = bundle.tensors("kp_detector.")
     np.testing.assert_array_equal(found["kp.weight"], networks["kp_detector"].kp.weight.detach().numpy())
 
@@ -237,7 +237,7 @@ def test_a_checkpoint_loads_as_a_method_and_moves_a_picture(
     torch.save(published(networks, parts=FULL[:2]), tmp_path / "c.pth.tar")
     method = from_checkpoint(tmp_path / "c.pth.tar", config=tiny, device="cpu")
     assert method.spec.weights == "tiny"
-    assert method.spec.checksum == fingerprint(state_arrays(networks))
+    assert method.spec.checksum == fingerprint(KIT.arrays(networks, tiny))
     frames = rng.integers(0, 255, (2, 32, 32, 3), dtype=np.uint8)
     ours = method.render(method.encode([frames[0]]), method.read(frames[1:])).planes
     bundled = methods.load(tiny_bundle, engine="torch", device="cpu")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, Required, Self, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
@@ -18,6 +18,32 @@ from stillmotion.core.motion import Mode, Motion
 
 State: TypeAlias = dict[str, np.ndarray]
 """What `encode` remembers of the source: arrays by name, opaque to everybody but the method."""
+
+
+MotionKind: TypeAlias = Literal["keypoints", "landmarks", "latent"]
+
+
+class Built(Protocol):
+    """What every method's config says of the frames it works on: their side, and the grid convention."""
+
+    @property
+    def size(self) -> int:
+        """Side of the square frames, pixels."""
+        ...
+
+    @property
+    def convention(self) -> Convention:
+        """Grid convention of the weights."""
+        ...
+
+
+class About(TypedDict, total=False):
+    """Facts about loaded weights, as the fields of `MethodSpec` say; all but the name may be left out."""
+
+    weights: Required[str]
+    crop: Literal["face", "whole"]
+    margin: float
+    checksum: str
 
 
 @dataclass(frozen=True)
@@ -41,13 +67,36 @@ class MethodSpec:
     name: str
     weights: str
     size: tuple[int, int]
-    motion: Literal["keypoints", "landmarks", "latent"]
+    motion: MotionKind
     modes: tuple[Mode, ...]
     max_sources: int
     convention: Convention
     crop: Literal["face", "whole"] = "whole"
     margin: float = 1.0
     checksum: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        config: Built,
+        *,
+        name: str,
+        motion: MotionKind,
+        modes: tuple[Mode, ...],
+        max_sources: int = 1,
+        **about: Unpack[About],
+    ) -> Self:
+        """The spec of a method built from a config.
+
+        Args:
+            config: What was built.
+            name, motion, modes, max_sources: As the fields.
+            **about: Facts about the weights.
+        """
+        size, convention = (config.size, config.size), config.convention
+        return cls(
+            name=name, size=size, motion=motion, modes=modes, max_sources=max_sources, convention=convention, **about
+        )
 
 
 @dataclass(frozen=True, eq=False)

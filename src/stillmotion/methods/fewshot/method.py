@@ -6,14 +6,14 @@ Source: Zakharov et al., "Few-Shot Adversarial Learning of Realistic Neural Talk
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Unpack
 
 import numpy as np
 
 from stillmotion.core.errors import MotionError, NoFaceError
 from stillmotion.core.flow import to_normalised
 from stillmotion.core.frame import Frame, to_planes
-from stillmotion.core.method import Engine, MethodSpec, Rendering, State
+from stillmotion.core.method import About, Engine, MethodSpec, Rendering, State
 from stillmotion.core.motion import Keypoints, Landmarks
 from stillmotion.core.verbs import check_batch, check_motion, check_sources, chunks, frozen, joined, run_stage
 from stillmotion.methods.fewshot.config import FewShotConfig
@@ -28,10 +28,7 @@ class FewShot:
     Args:
         engine: Runs the stages `encode` and `render`, and `read` where the points are learned keypoints.
         config: What was built.
-        weights: Name of the weights.
-        crop: Crop contract of the weights.
-        margin: For the crop contract `face`, side of the crop divided by the side of the face box.
-        checksum: Fingerprint of the tensors; empty where unknown.
+        **about: Facts about the weights: `weights`, their name, and `crop`, `margin`, `checksum`.
 
     Attributes:
         reader: Finds landmarks in a frame, where the points are landmarks; None opens our own
@@ -40,30 +37,17 @@ class FewShot:
 
     config_type = FewShotConfig
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        config: FewShotConfig,
-        weights: str,
-        crop: Literal["face", "whole"] = "whole",
-        margin: float = 1.0,
-        checksum: str = "",
-    ) -> None:
+    def __init__(self, engine: Engine, *, config: FewShotConfig, **about: Unpack[About]) -> None:
         self.engine = engine
         self.config = config
         self.reader: Reader | None = None
-        self.spec = MethodSpec(
+        self.spec = MethodSpec.of(
+            config,
             name=NAME,
-            weights=weights,
-            size=(config.size, config.size),
             motion=config.points.kind,
             modes=("relative", "absolute"),
             max_sources=config.max_sources,
-            convention=config.convention,
-            crop=crop,
-            margin=margin,
-            checksum=checksum,
+            **about,
         )
 
     def encode(self, sources: Sequence[Frame]) -> State:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stillmotion.core.method import Engine
 from stillmotion.methods.fewshot.config import FewShotConfig
 from stillmotion.methods.fewshot.method import NAME
 from stillmotion.methods.fewshot.network import Discriminator, Embedder, Generator
+from stillmotion.methods.kit import Kit, Names, Networks
 from stillmotion.nn.keypoints import KeypointDetector
-from stillmotion.nn.kit import Kit, Names, Networks, plain
 from stillmotion.nn.residual import unlimited
-from stillmotion.runtime.bundle import Bundle, Card, CropContract, Keep, read_tensors, write_bundle
+from stillmotion.runtime.bundle import CropContract
 
 MARGIN = 1.8
 """Side of the group's crops over the side of the face box."""
@@ -138,72 +135,17 @@ def examples(modules: Networks, config: FewShotConfig) -> dict[str, Tensor]:
     return found if config.network.is_personal else found | {"style": modules["encode"](picture, picture)}
 
 
-KIT = Kit(stages=stages, names=stage_names, examples=examples, saved=saved)
-
-
-def save_bundle(
-    networks: Networks,
-    config: FewShotConfig,
-    folder: str | Path,
-    *,
-    name: str | None = None,
-    crop: CropContract | None = None,
-    keep: Keep = "all",
-    optimise: bool = True,
-    half: bool = False,
-    **about: Any,
-) -> Path:
-    """Write a weights bundle: card, tensors, exported stages.
-
-    Args:
-        networks: Those of `saved`; others are left out.
-        config: What was built.
-        folder: The bundle folder; an older bundle there is replaced.
-        name: Name of the weights; None takes the folder's.
-        crop: Crop contract; None takes the whole picture.
-        keep, optimise, half: As in the first-order method.
-        **about: `data`, `licence`, `credit`, `recipe` for the card.
-
-    Raises:
-        OutputError: The folder cannot be written.
-        WeightsError: The networks hold NaN or infinity.
-    """
-    card = Card(
-        method=NAME,
-        name=name or Path(folder).name,
-        config=plain(config),
-        convention=config.convention,
-        crop=crop or CropContract(),
-        **about,
-    )
-
-    def write_stages(place: Path) -> None:
-        stored = KIT.load(build(config), config, read_tensors(place), where="the bundle being written")
-        KIT.export(stored, config, place, optimise=optimise, half=half)
-
-    tensors = KIT.arrays(networks, config)
-    export = None if keep == "tensors" else write_stages
-    return write_bundle(folder, card, tensors=tensors, export=export, keep=keep, half=half)
-
-
-def open_networks(bundle: Bundle) -> Networks:
-    """The networks of a bundle, in evaluation mode.
-
-    Raises:
-        WeightsError: The bundle has no tensors, or they do not fit its config.
-    """
-    config = bundle.config(FewShotConfig)
-    return KIT.load(build(config), config, bundle.tensors(), where=bundle.folder.name)
-
-
-def torch_engine(bundle: Bundle, *, device: str | None = None, **options: Any) -> Engine:
-    """The torch engine on a bundle's tensors; raises as `open_networks`."""
-    return KIT.engine(open_networks(bundle), bundle.config(FewShotConfig), copied=False, device=device, **options)
-
-
-def networks_engine(networks: Networks, config: FewShotConfig, **options: Any) -> Engine:
-    """The torch engine on a copy of networks in memory, which stay as they are."""
-    return KIT.engine(networks, config, copied=True, **options)
+KIT = Kit(
+    method=NAME,
+    config=FewShotConfig,
+    build=build,
+    stages=stages,
+    names=stage_names,
+    examples=examples,
+    saved=saved,
+)
+save_bundle, open_networks = KIT.save_bundle, KIT.open_networks
+torch_engine, networks_engine = KIT.torch_engine, KIT.networks_engine
 
 
 def published_crop(config: FewShotConfig) -> CropContract:

@@ -6,14 +6,14 @@ Source: Siarohin et al., "First Order Motion Model for Image Animation", NeurIPS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Unpack
 
 import numpy as np
 
 from stillmotion.core.errors import MotionError
 from stillmotion.core.flow import Flow
 from stillmotion.core.frame import Frame, to_planes
-from stillmotion.core.method import Engine, MethodSpec, Rendering, State
+from stillmotion.core.method import About, Engine, MethodSpec, Rendering, State
 from stillmotion.core.motion import Keypoints
 from stillmotion.core.verbs import check_batch, check_motion, check_sources, chunks, frozen, joined, run_stage
 from stillmotion.methods.firstorder.config import FirstOrderConfig
@@ -27,38 +27,15 @@ class FirstOrder:
     Args:
         engine: Runs the stages `encode`, `read` and `render`.
         config: What was built.
-        weights: Name of the weights.
-        crop: Crop contract of the weights.
-        margin: For the crop contract `face`, side of the crop divided by the side of the face box.
-        checksum: Fingerprint of the tensors; empty where unknown.
+        **about: Facts about the weights: `weights`, their name, and `crop`, `margin`, `checksum`.
     """
 
     config_type = FirstOrderConfig
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        config: FirstOrderConfig,
-        weights: str,
-        crop: Literal["face", "whole"] = "whole",
-        margin: float = 1.0,
-        checksum: str = "",
-    ) -> None:
+    def __init__(self, engine: Engine, *, config: FirstOrderConfig, **about: Unpack[About]) -> None:
         self.engine = engine
         self.config = config
-        self.spec = MethodSpec(
-            name=NAME,
-            weights=weights,
-            size=(config.size, config.size),
-            motion="keypoints",
-            modes=("relative", "absolute"),
-            max_sources=1,
-            convention=config.convention,
-            crop=crop,
-            margin=margin,
-            checksum=checksum,
-        )
+        self.spec = MethodSpec.of(config, name=NAME, motion="keypoints", modes=("relative", "absolute"), **about)
 
     def encode(self, sources: Sequence[Frame]) -> State:
         """What depends on the source alone, its keypoints included.

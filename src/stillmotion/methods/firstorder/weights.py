@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stillmotion.core.errors import ConfigError, WeightsError
-from stillmotion.core.method import Engine
+from stillmotion.core.errors import ConfigError
 from stillmotion.methods.firstorder.config import PRESETS, FirstOrderConfig
 from stillmotion.methods.firstorder.method import NAME, FirstOrder
 from stillmotion.methods.firstorder.network import DenseMotion, Discriminator, Generator
 from stillmotion.methods.firstorder.published import resolve_config
+from stillmotion.methods.kit import Kit, Names, Networks
 from stillmotion.nn.checkpoint import load_strictly, read_checkpoint
-from stillmotion.nn.engine import TorchEngine
-from stillmotion.nn.export import export_stage
 from stillmotion.nn.keypoints import KeypointDetector
-from stillmotion.nn.rewrite import rewrite
-from stillmotion.runtime.bundle import Bundle, Card, CropContract, Keep, fingerprint, read_tensors, write_bundle
+from stillmotion.runtime.bundle import CropContract, Keep, fingerprint
 
 SAVED = ("generator", "kp_detector")
 """Networks that a bundle holds; the discriminator is of no use after training."""
@@ -32,7 +26,7 @@ VOX_MARGIN = 1.7
 the union of the detected boxes of a clip and grew it by a tenth at every side."""
 
 
-def build(config: FirstOrderConfig) -> dict[str, nn.Module]:
+def build(config: FirstOrderConfig) -> Networks:
     """Untrained networks by their published names: `generator`, `kp_detector`, `discriminator`."""
     shared: dict[str, Any] = {"convention": config.convention, "pool_first": config.pool_first}
     detector = KeypointDetector(**asdict(config.keypoints), **shared, downsample=config.downsample)
@@ -125,7 +119,7 @@ class RenderStage(nn.Module):
         return (out["prediction"], motion["flow"], *tail)
 
 
-def stage_names(config: FirstOrderConfig) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+def stage_names(config: FirstOrderConfig) -> Names:
     """Input and output array names of every stage, in order."""
     local = config.keypoints.jacobian
     motion = ("value", "jacobian") if local else ("value",)
@@ -139,7 +133,7 @@ def stage_names(config: FirstOrderConfig) -> dict[str, tuple[tuple[str, ...], tu
     }
 
 
-def stages(networks: dict[str, nn.Module], config: FirstOrderConfig) -> dict[str, nn.Module]:
+def stages(networks: Networks, config: FirstOrderConfig) -> Networks:
     """The three stages as modules in evaluation mode, named as in `stage_names`."""
     generator, detector = networks["generator"], networks["kp_detector"]
     assert isinstance(generator, Generator)
@@ -151,167 +145,37 @@ def stages(networks: dict[str, nn.Module], config: FirstOrderConfig) -> dict[str
     }
 
 
-def examples(modules: dict[str, nn.Module], config: FirstOrderConfig) -> dict[str, Tensor]:
+def examples(modules: Networks, config: FirstOrderConfig) -> dict[str, Tensor]:
     """Arrays of the right shapes for every stage input, from a grey picture, batch 1."""
     picture = torch.full((1, 3, config.size, config.size), 0.5)
     found = {"source": picture, "image": picture}
     names = stage_names(config)
-    with torch.no_grad():
-        for stage in ("encode", "read"):
-            found |= dict(zip(names[stage][1], modules[stage](picture), strict=True))
+    for stage in ("encode", "read"):
+        found |= dict(zip(names[stage][1], modules[stage](picture), strict=True))
     return found | {f"source_{name}": found[name] for name in names["read"][1]}
 
 
-def export(
-    networks: dict[str, nn.Module],
-    config: FirstOrderConfig,
-    folder: str | Path,
-    *,
-    optimise: bool = True,
-    half: bool = False,
-) -> None:
-    """Write `encode.onnx`, `read.onnx` and `render.onnx` into a folder.
-
-    Args:
-        networks: Trained networks; left as they are.
-        config: What was built.
-        folder: Must exist.
-        optimise: Apply the exact rewrites of `nn.rewrite` first.
-        half: Store large tensors as float16; computing stays float32.
-
-    Raises:
-        MissingExtraError: onnx or onnxscript is not installed.
-    """
-    copies = {name: copy.deepcopy(networks[name]).float().cpu().eval() for name in SAVED}
-    modules = stages(copies, config)
-    arrays = examples(modules, config)
-    for name, (inputs, outputs) in stage_names(config).items():
-        module = rewrite(modules[name]) if optimise else modules[name]
-        shown = {i: arrays[i] for i in inputs}
-        export_stage(module, shown, outputs, Path(folder) / f"{name}.onnx", half=half)
+def saved(config: FirstOrderConfig) -> tuple[str, ...]:
+    """Networks that a bundle holds."""
+    return SAVED
 
 
-def save_bundle(
-    networks: dict[str, nn.Module],
-    config: FirstOrderConfig,
-    folder: str | Path,
-    *,
-    name: str | None = None,
-    crop: CropContract | None = None,
-    data: str = "",
-    licence: str = "",
-    credit: str = "",
-    recipe: dict[str, Any] | None = None,
-    keep: Keep = "all",
-    optimise: bool = True,
-    half: bool = False,
-) -> Path:
-    """Write a weights bundle: card, tensors, exported stages.
-
-    Args:
-        networks: `generator` and `kp_detector`; others are left out.
-        config: What was built.
-        folder: The bundle folder; an older bundle there is replaced.
-        name: Name of the weights; None takes the folder's.
-        crop: Crop contract; None takes the whole picture.
-        data, licence, credit, recipe: For the card.
-        keep: `all`, or only the `stages` (runs without torch) or only the `tensors` (needs torch).
-        optimise: Rewrite the graphs for speed, exactly.
-        half: Store tensors and stages as float16, at half the size. Batch norms are folded after the
-            rounding and rounded again, so frames of different engines then differ by up to 3e-3.
-
-    Raises:
-        OutputError: The folder cannot be written.
-        WeightsError: The networks hold NaN or infinity.
-    """
-    tensors = state_arrays(networks)
-    broken = [n for n, a in tensors.items() if not np.isfinite(a).all()]
-    if broken:
-        raise WeightsError(
-            f"the networks hold NaN or infinity: {broken[0]} and {len(broken) - 1} more",
-            hint="the training diverged; save an earlier checkpoint",
-        )
-    card = Card(
-        method=NAME,
-        name=name or Path(folder).name,
-        config=json.loads(json.dumps(asdict(config))),
-        convention=config.convention,
-        crop=crop or CropContract(),
-        data=data,
-        licence=licence,
-        credit=credit,
-        recipe=recipe or {},
-    )
-
-    def write_stages(place: Path) -> None:
-        stored = build(config)
-        load_arrays(stored, read_tensors(place), where="the bundle being written")
-        export(stored, config, place, optimise=optimise, half=half)
-
-    return write_bundle(
-        folder, card, tensors=tensors, export=None if keep == "tensors" else write_stages, keep=keep, half=half
-    )
-
-
-def state_arrays(networks: dict[str, nn.Module]) -> dict[str, np.ndarray]:
-    """Tensors of the saved networks as arrays, `generator.` or `kp_detector.` before their names."""
-    return {
-        f"{name}.{key}": tensor.detach().cpu().numpy()
-        for name in SAVED
-        for key, tensor in networks[name].state_dict().items()
-    }
-
-
-def load_arrays(networks: dict[str, nn.Module], arrays: dict[str, np.ndarray], *, where: str) -> None:
-    """Load what `state_arrays` made, strictly.
-
-    Raises:
-        WeightsError: Names or shapes do not fit.
-    """
-    states: dict[str, dict[str, Tensor]] = {name: {} for name in SAVED}
-    for key, array in arrays.items():
-        network, _, rest = key.partition(".")
-        states.setdefault(network, {})[rest] = torch.from_numpy(array)
-    load_strictly({name: networks[name] for name in SAVED}, states, where=where)
-
-
-def open_networks(bundle: Bundle) -> dict[str, nn.Module]:
-    """The networks of a bundle, in evaluation mode; the discriminator is untrained.
-
-    Raises:
-        WeightsError: The bundle has no tensors, or they do not fit its config.
-    """
-    networks = build(bundle.config(FirstOrderConfig))
-    load_arrays(networks, bundle.tensors(), where=bundle.folder.name)
-    return {name: network.eval() for name, network in networks.items()}
-
-
-def torch_engine(bundle: Bundle, *, device: str | None = None, **options: Any) -> Engine:
-    """The torch engine on a bundle's tensors; `options` go to `nn.engine.TorchEngine`.
-
-    Raises:
-        WeightsError: The bundle has no tensors, or they do not fit its config.
-    """
-    return _owning_engine(open_networks(bundle), bundle.config(FirstOrderConfig), device=device, **options)
-
-
-def networks_engine(
-    networks: dict[str, nn.Module], config: FirstOrderConfig, *, device: str | None = None, **options: Any
-) -> Engine:
-    """The torch engine on a copy of networks in memory, such as a training run's, which stay as they are."""
-    copies = {name: copy.deepcopy(networks[name]) for name in SAVED}
-    return _owning_engine(copies, config, device=device, **options)
-
-
-def _owning_engine(
-    networks: dict[str, nn.Module], config: FirstOrderConfig, *, device: str | None, **options: Any
-) -> Engine:
-    return TorchEngine(stages(networks, config), stage_names(config), device=device, **options)
+KIT = Kit(
+    method=NAME,
+    config=FirstOrderConfig,
+    build=build,
+    stages=stages,
+    names=stage_names,
+    examples=examples,
+    saved=saved,
+)
+save_bundle, open_networks = KIT.save_bundle, KIT.open_networks
+torch_engine, networks_engine = KIT.torch_engine, KIT.networks_engine
 
 
 def load_checkpoint(
     checkpoint: str | Path, config: str | Path | FirstOrderConfig | None
-) -> tuple[dict[str, nn.Module], FirstOrderConfig]:
+) -> tuple[Networks, FirstOrderConfig]:
     """Networks of a published checkpoint, strictly loaded, in evaluation mode, and their config.
 
     The discriminator is loaded if the file has one that fits; a stripped file leaves it untrained.
@@ -344,12 +208,12 @@ def from_checkpoint(
     networks, settings = load_checkpoint(checkpoint, config)
     crop = published_crop(settings)
     return FirstOrder(
-        _owning_engine(networks, settings, device=device),
+        KIT.engine(networks, settings, device=device),
         config=settings,
         weights=settings.name,
         crop=crop.kind,
         margin=crop.margin,
-        checksum=fingerprint(state_arrays(networks)),
+        checksum=fingerprint(KIT.arrays(networks, settings)),
     )
 
 

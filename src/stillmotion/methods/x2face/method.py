@@ -6,13 +6,13 @@ Source: Wiles, Koepke, Zisserman, "X2Face", ECCV 2018.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Unpack
 
 import numpy as np
 
 from stillmotion.core.flow import Flow
 from stillmotion.core.frame import Frame, to_planes
-from stillmotion.core.method import Engine, MethodSpec, Rendering, State
+from stillmotion.core.method import About, Engine, MethodSpec, Rendering, State
 from stillmotion.core.motion import Latent
 from stillmotion.core.verbs import check_batch, check_motion, check_sources, chunks, frozen, joined, run_stage
 from stillmotion.methods.x2face.config import X2FaceConfig
@@ -26,37 +26,16 @@ class X2Face:
     Args:
         engine: Runs the stages `encode`, `read` and `render`.
         config: What was built.
-        weights: Name of the weights.
-        crop: Crop contract of the weights.
-        margin: For the crop contract `face`, side of the crop divided by the side of the face box.
-        checksum: Fingerprint of the tensors; empty where unknown.
+        **about: Facts about the weights: `weights`, their name, and `crop`, `margin`, `checksum`.
     """
 
     config_type = X2FaceConfig
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        config: X2FaceConfig,
-        weights: str,
-        crop: Literal["face", "whole"] = "whole",
-        margin: float = 1.0,
-        checksum: str = "",
-    ) -> None:
+    def __init__(self, engine: Engine, *, config: X2FaceConfig, **about: Unpack[About]) -> None:
         self.engine = engine
         self.config = config
-        self.spec = MethodSpec(
-            name=NAME,
-            weights=weights,
-            size=(config.size, config.size),
-            motion="latent",
-            modes=("absolute",),
-            max_sources=config.max_sources,
-            convention=config.convention,
-            crop=crop,
-            margin=margin,
-            checksum=checksum,
+        self.spec = MethodSpec.of(
+            config, name=NAME, motion="latent", modes=("absolute",), max_sources=config.max_sources, **about
         )
 
     def encode(self, sources: Sequence[Frame]) -> State:
