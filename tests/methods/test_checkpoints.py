@@ -178,7 +178,8 @@ def test_no_such_file(tmp_path: Path, config: FirstOrderConfig) -> None:
 @pytest.mark.parametrize("content", [[1, 2], {"state_dict": {"a": 1}}, {"generator": {"a": 1}}])
 def test_another_kind_of_checkpoint(tmp_path: Path, config: FirstOrderConfig, content: Any) -> None:
     torch.save(content, tmp_path / "other.pth")
-    assert "other.pth is not a first-order checkpoint: it has no" in complaint(tmp_path / "other.pth", config).message
+    message = complaint(tmp_path / "other.pth", config).message
+    assert "other.pth is not a checkpoint of first-order: it has no" in message
 
 
 def test_names_that_do_not_fit_are_listed_and_counted(

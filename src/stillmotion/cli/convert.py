@@ -31,9 +31,9 @@ class Command(Bundling):
 
     def run(self) -> None:
         """Convert and say where to."""
-        from stillmotion.methods import method_weights
+        from stillmotion.methods import method_converter
 
-        path = method_weights(self.method).convert(
+        path = method_converter(self.method)(
             self.checkpoint, config=self.config, output=self.output, name=self.name, keep=self.keep, half=self.half
         )
         print(f"wrote {path}; use it with --weights {path}")

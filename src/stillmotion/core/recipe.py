@@ -14,15 +14,15 @@ class AugmentationConfig:
     time_flip: bool = True
     """Reverse the order of the frames with probability a half."""
     brightness: float = 0.0
-    """Largest relative change."""
+    """Largest relative change; 0 leaves it out."""
     contrast: float = 0.0
     """Largest relative change."""
     saturation: float = 0.0
     """Largest relative change."""
     hue: float = 0.0
-    """Largest shift, as a share of the colour circle."""
+    """Largest shift, as a share of the colour circle, at most 0.5."""
     resize: tuple[float, float] | None = None
-    """Range of a random size factor before cropping back."""
+    """Range of a random size factor before cropping, or edge-padding, back; None leaves it out."""
 
 
 @dataclass(frozen=True)

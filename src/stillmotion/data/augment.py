@@ -13,28 +13,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stillmotion.core.recipe import AugmentationConfig
+
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Random changes of a pair; all but `camera` treat both frames alike.
+class Augmentation(AugmentationConfig):
+    """Random changes of a sample as a method's config asks for them, and camera motion beside.
 
     Attributes:
-        horizontal_flip: Mirror with probability a half.
-        time_flip: Swap source and driving with probability a half.
-        brightness, contrast, saturation: Largest relative change, 0 leaves it out.
-        hue: Largest shift as a share of the colour circle, at most 0.5.
-        resize: Range of a random size factor before cropping (or edge-padding) back, or None.
         camera: Strength of a random camera move between the two frames, each frame moved on its own: at 1,
             up to ±0.1 of the side shifted, ±8° turned, ±12 % zoomed, 3 % sheared; 0 leaves it out.
     """
 
-    horizontal_flip: bool = True
-    time_flip: bool = True
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    resize: tuple[float, float] | None = None
     camera: float = 0.0
 
     def __call__(self, pair: np.ndarray, rng: np.random.Generator) -> np.ndarray:

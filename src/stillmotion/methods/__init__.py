@@ -68,6 +68,23 @@ def method_losses(name: str) -> ModuleType:
     return importlib.import_module(f"{method_weights(name).__name__.rpartition('.')[0]}.losses")
 
 
+def method_converter(name: str) -> Callable[..., Path]:
+    """What turns published checkpoints of a method into bundles: the function `convert` of its `weights`.
+
+    Raises:
+        ConfigError: No method has that name, or nobody published weights for it.
+        MissingExtraError: torch is not installed.
+    """
+    convert: Callable[..., Path] | None = getattr(method_weights(name), "convert", None)
+    if convert is None:
+        able = [other for other in names() if hasattr(method_weights(other), "convert")]
+        raise ConfigError(
+            f"there are no published checkpoints of {name} to convert",
+            hint=f"train it, or convert one of {', '.join(able)}",
+        )
+    return convert
+
+
 def of_config(config: object) -> str:
     """Name of the method that a config belongs to.
 
@@ -206,6 +223,7 @@ __all__ = [
     "EngineName",
     "load",
     "method_class",
+    "method_converter",
     "method_losses",
     "method_weights",
     "names",

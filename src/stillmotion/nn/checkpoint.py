@@ -25,8 +25,8 @@ _OLD_MAGIC = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 _AGAIN = "download it again; the published files are a few hundred megabytes"
 
 
-def read_checkpoint(path: str | Path, parts: Iterable[str]) -> dict[str, dict[str, Tensor]]:
-    """State dicts of a published checkpoint, by network.
+def read_checkpoint(path: str | Path, parts: Iterable[str], *, method: str = "") -> dict[str, dict[str, Tensor]]:
+    """State dicts of a checkpoint, published or of a training run, by network.
 
     Optimizers, epoch counts and other entries are ignored; `module.` prefixes and the names of the
     old spectral norm are translated.
@@ -34,6 +34,7 @@ def read_checkpoint(path: str | Path, parts: Iterable[str]) -> dict[str, dict[st
     Args:
         path: A file written by `torch.save`, old or new format.
         parts: Networks that must be in it.
+        method: What it should be a checkpoint of, for messages; empty where the networks say it.
 
     Raises:
         WeightsError: It is missing, empty, a web page, a git-lfs pointer, safetensors, cut short,
@@ -46,9 +47,10 @@ def read_checkpoint(path: str | Path, parts: Iterable[str]) -> dict[str, dict[st
     missing = [part for part in parts if part not in found]
     if missing:
         keys = ", ".join(map(str, list(content)[:6])) if isinstance(content, Mapping) else type(content).__name__
+        kind = f"a checkpoint of {method}" if method else "a checkpoint for these networks"
         raise WeightsError(
-            f"{path.name} is not a first-order checkpoint: it has no {', '.join(missing)} (it holds {keys})",
-            hint="give the published .pth.tar of the first-order model",
+            f"{path.name} is not {kind}: it has no {', '.join(missing)} (it holds {keys})",
+            hint=f"give one of {method or 'the same method'}, or say which method this one is for",
         )
     states = {name: translate(state) for name, state in found.items() if not name.startswith("optimizer")}
     return {name: state for name, state in states.items() if state}

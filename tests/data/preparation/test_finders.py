@@ -88,3 +88,24 @@ def test_faces_travel_to_other_processes_by_name() -> None:
     provider = pickle.loads(pickle.dumps(Faces("haar")))
     assert provider == Faces("haar")
     assert provider.open()(np.zeros((64, 64, 3), np.uint8)) == []
+
+
+def test_faces_are_found_as_everywhere_in_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No detector of its own: the one that automatic crops take."""
+    from stillmotion.data.preparation import finders
+    from stillmotion.session import faces
+
+    asked: list[str | None] = []
+
+    class Nobody:
+        def find(self, frame: np.ndarray) -> list[object]:
+            return []
+
+    def detector(model: str | None) -> Nobody:
+        asked.append(model)
+        return Nobody()
+
+    assert finders.face_detector is faces.face_detector
+    monkeypatch.setattr(finders, "face_detector", detector)
+    assert Faces().open()(np.zeros((8, 8, 3), np.uint8)) == []
+    assert asked == [None]

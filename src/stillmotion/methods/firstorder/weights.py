@@ -195,7 +195,7 @@ def load_checkpoint(
         )
     settings = resolve_config(config)
     networks = build(settings)
-    states = read_checkpoint(checkpoint, SAVED)
+    states = read_checkpoint(checkpoint, SAVED, method=NAME)
     loaded = {name: network for name, network in networks.items() if name in states}
     load_strictly(loaded, states, where=Path(checkpoint).name)
     return {name: network.eval() for name, network in networks.items()}, settings

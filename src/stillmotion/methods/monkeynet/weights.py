@@ -168,7 +168,7 @@ def convert(
     """
     settings = resolve_config(config, MonkeyNetConfig) if isinstance(config, str) else config
     networks = build(settings)
-    states = read_checkpoint(checkpoint, ("generator", "kp_detector"))
+    states = read_checkpoint(checkpoint, ("generator", "kp_detector"), method=NAME)
     wanted = {part: networks[part] for part in ("generator", "kp_detector")}
     load_strictly(wanted, {part: translate(states[part]) for part in wanted}, where=Path(checkpoint).name)
     credit = "Siarohin et al., Animating Arbitrary Objects via Deep Motion Transfer, CVPR 2019"

@@ -149,7 +149,7 @@ def convert(
     """
     settings = resolve_config(config, X2FaceConfig) if isinstance(config, str) else config
     networks = build(settings)
-    states = translate(read_checkpoint(checkpoint, ("state_dict",))["state_dict"])
+    states = translate(read_checkpoint(checkpoint, ("state_dict",), method=NAME)["state_dict"])
     load_strictly(networks, states, where=Path(checkpoint).name)
     credit = "Wiles, Koepke, Zisserman, X2Face, ECCV 2018"
     crop = published_crop(settings)
