@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from stillmotion.cli.options import Loading
 from stillmotion.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from stillmotion.live.backstage import Backstage
     from stillmotion.session.live import Settings
 
 NOTICE = "Only animate people who agreed to it, and say that the result is generated. Ctrl-C stops."
@@ -55,6 +57,10 @@ class Command(Loading):
     """Do not take jitter off."""
     label: bool = False
     """Write AI-generated into the picture."""
+    worker: str | None = None
+    """Address of a `stillmotion live` on another machine, as it printed it: it animates, this one shows."""
+    token: Annotated[str | None, tyro.conf.arg(metavar="TOKEN")] = None
+    """The worker's token, where it is not in its address (or STILLMOTION_TOKEN)."""
     host: str = "127.0.0.1"
     """Address the page listens on; another than this machine's needs the token that is printed."""
     port: int = 7860
@@ -93,51 +99,55 @@ class Command(Loading):
             label=self.label,
         )
 
+    def _backstage(self) -> Backstage:
+        """Who animates: this machine, or a worker."""
+        if self.worker is not None:
+            if (self.crop, self.engine) != ("auto", "auto") or self.weights or self.device or self.face_model:
+                raise ConfigError(
+                    "--crop, --weights, --engine, --device and --face-model are of a machine that animates itself",
+                    hint="give them to the worker when you start it",
+                )
+            from stillmotion.live.elsewhere import Elsewhere
+            from stillmotion.server.start import TOKEN_VARIABLE
+
+            return Elsewhere(self.worker, token=self.token or os.environ.get(TOKEN_VARIABLE), source=self.source)
+        from stillmotion.live.backstage import Here
+        from stillmotion.methods import load
+
+        method = load(self.weights, engine=self.engine, device=self.device)
+        return Here(weights=self.weights, method=method, source=self.source, crop=self.crop, face_model=self.face_model)
+
     def _run(self) -> None:
         from stillmotion.live.run import run
-        from stillmotion.methods import load
-        from stillmotion.session.faces import face_detector
-        from stillmotion.session.inputs import example_photo, open_source
-        from stillmotion.session.live import LiveSession
 
         print(NOTICE, file=sys.stderr)
-        method = load(self.weights, engine=self.engine, device=self.device)
-        still = open_source(self.source or example_photo(), method.spec, crop=self.crop)
-        detector = face_detector(self.face_model)
-        session = LiveSession(method, still.frame, settings=self._settings(), detector=detector)
-        facts = run(
-            method,
-            session,
-            camera=self.camera,
-            clip=self.input,
-            seconds=self.seconds,
-            virtual_camera=self.virtual_camera,
-            backend=self.backend,
-            output=self.output,
-            tell=lambda facts: print(_line(facts), file=sys.stderr),
-        )
+        backstage = self._backstage()
+        try:
+            facts = run(
+                backstage,
+                self._settings(),
+                camera=self.camera,
+                clip=self.input,
+                seconds=self.seconds,
+                virtual_camera=self.virtual_camera,
+                backend=self.backend,
+                output=self.output,
+                tell=lambda facts: print(_line(facts), file=sys.stderr),
+            )
+        finally:
+            backstage.close()
         print(json.dumps(facts) if self.json else _line(facts))
 
     def _serve(self) -> None:
-        from stillmotion.live.app import Stage
         from stillmotion.live.app import mount as mount_live
-        from stillmotion.methods import load
+        from stillmotion.live.stage import Stage
         from stillmotion.server.limits import Limits
         from stillmotion.server.start import new_app, private_folder, run
 
         limits = Limits()
         with private_folder() as folder:
             app = new_app()
-            method = load(self.weights, engine=self.engine, device=self.device)
-            stage = Stage(
-                folder,
-                limits,
-                weights=self.weights,
-                method=method,
-                source=self.source,
-                crop=self.crop,
-                seats=self.seats,
-            )
+            stage = Stage(folder, limits, backstage=self._backstage(), seats=self.seats)
             mount_live(app, stage)
             try:
                 run(app, host=self.host, port=self.port, limits=limits, page="/live/", ready=self._announce)

@@ -22,8 +22,9 @@ class Command:
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
-        from stillmotion.live.app import Stage
         from stillmotion.live.app import mount as mount_live
+        from stillmotion.live.backstage import Here
+        from stillmotion.live.stage import Stage
         from stillmotion.server.limits import Limits
         from stillmotion.server.start import new_app, private_folder, run
         from stillmotion.studio.app import mount
@@ -31,7 +32,7 @@ class Command:
         limits = Limits()
         with private_folder() as folder:
             app = new_app()
-            stage = Stage(folder, limits)
+            stage = Stage(folder, limits, backstage=Here())
             mount_live(app, stage)
             desk = mount(app, folder, limits)
             desk.warm()

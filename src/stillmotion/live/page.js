@@ -115,7 +115,7 @@
     find("p95").textContent = delay(numbers.p95, facts.p95);
     find("dropped").textContent = `${facts.dropped} of ${facts.seen}`;
     find("mismatch").textContent = facts.mismatch === null ? "–" : facts.mismatch.toFixed(2);
-    say(facts.status === "live" ? "Live." : `${facts.status[0].toUpperCase()}${facts.status.slice(1)}.`);
+    say(facts.status === "live" ? "Live." : `${facts.status[0].toUpperCase()}${facts.status.slice(1)}.`, facts.failed);
   };
 
   const hang = () => {

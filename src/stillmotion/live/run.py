@@ -10,10 +10,10 @@ from time import perf_counter, sleep
 from typing import Any
 
 from stillmotion.core.frame import Frame
-from stillmotion.core.method import Method
+from stillmotion.live.backstage import Backstage, Performance
 from stillmotion.provenance.sealing import marks
-from stillmotion.session.live import LiveSession
-from stillmotion.session.pump import Pump, Seen
+from stillmotion.session.live import Settings
+from stillmotion.session.pump import Seen
 from stillmotion.video.camera import Camera, open_virtual_camera
 from stillmotion.video.read import open_video
 from stillmotion.video.write import VideoWriter
@@ -43,8 +43,8 @@ def paced(clip: Path, *, seconds: float | None = None) -> Iterator[Frame]:
 
 
 def run(
-    method: Method,
-    session: LiveSession,
+    backstage: Backstage,
+    settings: Settings,
     *,
     camera: int | None = None,
     clip: Path | None = None,
@@ -57,8 +57,8 @@ def run(
     """Animate until the camera or clip ends, or Ctrl-C.
 
     Args:
-        method: For its frame size and its names in a written file's marks.
-        session: Animates.
+        backstage: Animates.
+        settings: How.
         camera: Number of a camera.
         clip: A clip in place of a camera.
         seconds: How long a clip is played, from its start again if need be.
@@ -73,16 +73,22 @@ def run(
     Raises:
         StillmotionError: The camera, clip, virtual camera or output cannot be used.
     """
+    spec = backstage.spec
     with contextlib.ExitStack() as stack:
         sinks: list[Callable[[Frame], object]] = []
         if virtual_camera:
-            sinks.append(stack.enter_context(open_virtual_camera(method.spec.size, fps=FPS, backend=backend)).send)
+            sinks.append(stack.enter_context(open_virtual_camera(spec.size, fps=FPS, backend=backend)).send)
         if output is not None:
-            signed = marks(output, method.spec)
-            writer = stack.enter_context(VideoWriter(output, fps=FPS, size=method.spec.size, **signed))
+            signed = marks(output, spec)
+            writer = stack.enter_context(VideoWriter(output, fps=FPS, size=spec.size, **signed))
             sinks.append(_timed(writer))
         frames = paced(clip, seconds=seconds) if clip is not None else stack.enter_context(Camera(camera or 0))
-        pump = Pump(session, lambda frame, _: [sink(frame) for sink in sinks])
+        pump = backstage.perform(
+            backstage.first,
+            settings=settings,
+            calibration=None,
+            sink=lambda frame, seen: [sink(frame) for sink in sinks],
+        )
         done = threading.Event()
         teller = threading.Thread(target=_tell, args=(pump, tell, done), daemon=True)
         teller.start()
@@ -112,6 +118,6 @@ def _timed(writer: VideoWriter) -> Callable[[Frame], None]:
     return write
 
 
-def _tell(pump: Pump, tell: Callable[[dict[str, Any]], object], done: threading.Event) -> None:
+def _tell(pump: Performance, tell: Callable[[dict[str, Any]], object], done: threading.Event) -> None:
     while not done.wait(1.0):
         tell(pump.facts())

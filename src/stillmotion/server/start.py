@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 import socket
 import tempfile
@@ -29,9 +31,30 @@ def new_app() -> FastAPI:
     return FastAPI(title="stillmotion", docs_url=None, redoc_url=None, openapi_url=None)
 
 
+TOKEN_VARIABLE = "STILLMOTION_TOKEN"
+"""Environment variable with a token of the user's own: for a server that is started anew now and then."""
+SHORTEST_TOKEN = 20
+WEBSOCKET_MESSAGE = 8_000_000
+"""Largest message on a WebSocket, bytes."""
+
+
 def make_token(host: str) -> str | None:
-    """A fresh secret for a server that listens on `host`; None where only this machine can reach it."""
-    return None if host in LOOPBACK else secrets.token_urlsafe(24)
+    """The secret of a server that listens on `host`: the user's, or a fresh one; None for this machine alone.
+
+    Raises:
+        ConfigError: The user's can be guessed, or does not fit into a header.
+    """
+    if host in LOOPBACK:
+        return None
+    own = os.environ.get(TOKEN_VARIABLE)
+    if own is None:
+        return secrets.token_urlsafe(24)
+    if len(own) < SHORTEST_TOKEN or not re.fullmatch(r"[A-Za-z0-9_-]+", own):
+        raise ConfigError(
+            f"the token in {TOKEN_VARIABLE} is too weak",
+            hint=f"at least {SHORTEST_TOKEN} letters and digits: openssl rand -hex 24 makes one",
+        )
+    return own
 
 
 def run(
@@ -56,7 +79,9 @@ def run(
     address = f"http://{name}:{listener.getsockname()[1]}{page}" + (f"?token={token}" if token else "")
     guarded = Guard(app, token=token, most=limits.megabytes * MEGA)
     # Pages keep connections open: without a limit they would keep the server from stopping.
-    config = uvicorn.Config(guarded, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        guarded, log_level="warning", access_log=False, timeout_graceful_shutdown=2, ws_max_size=WEBSOCKET_MESSAGE
+    )
     ready(address)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -99,7 +99,7 @@ class Worker:
             if "progress" in answer and progress is not None:
                 progress(*answer["progress"])
             elif "error" in answer:
-                raise _error(**answer["error"])
+                raise error_from(**answer["error"])
             elif "done" in answer:
                 done: dict[str, Any] = answer["done"]
                 return done
@@ -144,8 +144,8 @@ def _listen(process: subprocess.Popen[str], answers: queue.Queue[str | None]) ->
     answers.put(None)
 
 
-def _error(kind: str, message: str, hint: str) -> StillmotionError:
-    """The error that the child raised; only ours are known by name."""
+def error_from(kind: str, message: str, hint: str) -> StillmotionError:
+    """An error raised in another process; only ours are known by name, anything else is an `EngineError`."""
     found = getattr(errors, kind, None)
     known = found if isinstance(found, type) and issubclass(found, StillmotionError) else EngineError
     return known(message, hint=hint)

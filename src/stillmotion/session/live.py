@@ -72,6 +72,21 @@ class Settings:
         return replace(self, **clean)
 
 
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What calibrating found; with it, a session that was broken off goes on as it was.
+
+    Attributes:
+        reference: The driver's rest pose; None before there is one.
+        crop: Where the camera's picture is cut; None while no face was found.
+        mismatch: `pose_mismatch` of the reference and the source, where both are keypoints.
+    """
+
+    reference: Motion | None = None
+    crop: Crop | None = None
+    mismatch: float | None = None
+
+
 class Watcher:
     """Looks for the face now and then, in its own thread, so that frames do not wait for it.
 
@@ -133,6 +148,7 @@ class LiveSession:
         source: Cropped source, `uint8` of the method's size.
         settings: To begin with.
         detector: Finds faces for methods that animate faces; None takes the default one.
+        calibration: Of an earlier session with the same driver, to go on from; another method's is left out.
     """
 
     def __init__(
@@ -142,6 +158,7 @@ class LiveSession:
         *,
         settings: Settings | None = None,
         detector: FaceDetector | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.status = "looking for a face"
@@ -157,6 +174,13 @@ class LiveSession:
         self._jumps = 0
         self._labeller: Any = None
         self.swap(source)
+        if calibration is not None:
+            self._restore(calibration)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The rest pose and the crop as they are now."""
+        return Calibration(self._animator.reference, self._crop, self.mismatch)
 
     def close(self) -> None:
         """End the thread that looks for faces."""
@@ -215,6 +239,13 @@ class LiveSession:
         with self._lock:
             self.status = "the camera gives no pictures"
             return self._animator.render(self._hold.step(None, time)).frames[0]
+
+    def _restore(self, calibration: Calibration) -> None:
+        reference, mine = calibration.reference, self._animator.source
+        if reference is not None and _shapes(reference) != _shapes(mine):
+            return
+        self._animator.reference, self._crop = reference, calibration.crop
+        self.mismatch = calibration.mismatch
 
     def _animator_for(self, source: Frame) -> Animator:
         smooth = OneEuro() if self.settings.smooth and self._method.spec.motion == "keypoints" else None
@@ -290,3 +321,8 @@ class LiveSession:
             self._labeller = Labeller((frame.shape[0], frame.shape[1]))
         labelled: Frame = self._labeller.write(frame)
         return labelled
+
+
+def _shapes(motion: Motion) -> list[tuple[str, tuple[int, ...]]]:
+    """The arrays of a motion by name and shape: equal for motions that can be transferred."""
+    return [(name, array.shape) for name, array in vars(motion).items() if array is not None]

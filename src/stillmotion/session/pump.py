@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
-from stillmotion.core.errors import StillmotionError
+from stillmotion.core.errors import EngineError, ImageError, StillmotionError
 from stillmotion.core.frame import Frame
 from stillmotion.session.latest import Latest, Rhythm
 from stillmotion.session.live import LiveSession
@@ -49,6 +49,7 @@ class Pump:
 
     Attributes:
         camera: Put `Seen` frames here.
+        session: The same.
         rhythm: Of what came out; delays count from capture, or from arrival where that is all that is known.
         error: What ended it, if anything did.
     """
@@ -57,7 +58,7 @@ class Pump:
         self.camera: Latest[Seen] = Latest()
         self.rhythm = Rhythm()
         self.error: StillmotionError | None = None
-        self._session, self._sink = session, sink
+        self.session, self._sink = session, sink
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -74,8 +75,9 @@ class Pump:
             "dropped": self.camera.dropped,
             "p50": milliseconds(0.5),
             "p95": milliseconds(0.95),
-            "status": self.error.message if self.error else self._session.status,
-            "mismatch": self._session.mismatch,
+            "status": self.error.message if self.error else self.session.status,
+            "mismatch": self.session.mismatch,
+            "failed": self.error is not None,
         }
 
     def close(self) -> None:
@@ -83,17 +85,31 @@ class Pump:
         self.camera.close()
         if threading.current_thread() is not self._thread:
             self._thread.join(10.0)
-        self._session.close()
+        self.session.close()
+
+    def _read(self, seen: Seen) -> Frame | None:
+        """The camera frame; None where what came is none, which ends nothing."""
+        try:
+            return seen.frame()
+        except ImageError as error:
+            self.session.status = error.message
+            return None
 
     def _run(self) -> None:
         try:
             while not self.camera.is_closed:
                 seen = self.camera.take(QUIET)
-                if seen is not None:
-                    frame = self._session.step(seen.frame(), perf_counter())
+                given = self._read(seen) if seen is not None else None
+                if seen is not None and given is not None:
+                    frame = self.session.step(given, perf_counter())
                     self.rhythm.beat(perf_counter() - (seen.arrived if seen.captured is None else seen.captured))
                     self._sink(frame, seen)
-                elif not self.camera.is_closed:
-                    self._sink(self._session.idle(perf_counter()), None)
+                elif seen is None and not self.camera.is_closed:
+                    self._sink(self.session.idle(perf_counter()), None)
         except StillmotionError as error:
             self.error = error
+        except Exception as error:  # a thread that ends without a word would leave its picture frozen for ever
+            self.error = EngineError(
+                f"animating has stopped: {type(error).__name__}: {error}",
+                hint="start again; this is a bug in stillmotion",
+            )
