@@ -104,17 +104,36 @@ class Told:
         return self.faces
 
 
-def test_where_the_networks_are_not_sure_haar_is_asked(photo, monkeypatch):
-    doubtful = Face(box=(10.0, 400.0, 40.0, 50.0), score=0.92)
-    monkeypatch.setattr(Landmarker, "find", lambda self, frame: [doubtful])
+def test_haars_box_stands_where_the_network_agrees(photo):
     (face,) = ShippedFaces().find(photo)
-    assert face.landmarks is not None
-    assert np.linalg.norm(np.array(face.points[2]) - KNOWN[2]) < 8, "Haar's face, with landmarks"
+    (haar,) = Haar().find(photo)
+    assert face.box == haar.box
+    assert np.linalg.norm(np.array(face.points[2]) - KNOWN[2]) < 8, "with the network's points"
+    assert face.landmarks.shape == (68, 2)
+
+
+def test_tilted_heads_are_found_though_haar_sees_none(photo):
+    height, width = photo.shape[:2]
+    turn = cv2.getRotationMatrix2D((225, 120), 35, 1.0)
+    tilted = cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    nose = turn @ np.array([*KNOWN[2], 1.0])
+    (face,) = ShippedFaces().find(tilted)
+    assert np.linalg.norm(np.array(face.points[2]) - nose) < 10
+
+
+def test_what_the_network_is_sure_of_outweighs_what_it_does_not_see(photo, monkeypatch):
+    alarm = Face(box=(10.0, 400.0, 40.0, 50.0), score=0.4)
+    monkeypatch.setattr("stillmotion.session.faces.Haar", lambda: Told(alarm))
+    for score, told in ((0.99, "network"), (0.92, "Haar")):
+        seen = Face(box=(200.0, 80.0, 60.0, 80.0), score=score)
+        monkeypatch.setattr(Landmarker, "find", lambda self, frame, seen=seen: [seen])
+        assert ShippedFaces().find(photo) == [seen if told == "network" else alarm]
+
+
+def test_without_haar_a_doubtful_face_is_none(photo, monkeypatch):
     monkeypatch.setattr("stillmotion.session.faces.Haar", lambda: Told())
-    assert ShippedFaces().find(photo) == [doubtful]
-    monkeypatch.setattr(Landmarker, "find", lambda self, frame: [Face(box=doubtful.box, score=0.99)])
-    monkeypatch.setattr("stillmotion.session.faces.Haar", None)
-    assert ShippedFaces().find(photo)[0].score == 0.99
+    monkeypatch.setattr(Landmarker, "find", lambda self, frame: [Face(box=(10.0, 400.0, 40.0, 50.0), score=0.92)])
+    assert ShippedFaces().find(photo) == []
 
 
 def test_the_watch_measures_mouths_and_finds_the_closest_pose(photo):
@@ -154,7 +173,7 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
         open_landmarker()
 
 
-def test_our_own_networks_are_the_default_and_haar_is_a_word(monkeypatch):
+def test_both_together_are_the_default_and_haar_is_a_word(monkeypatch):
     monkeypatch.delenv(FACE_MODEL_VARIABLE, raising=False)
     assert isinstance(face_detector(), ShippedFaces)
     assert isinstance(face_detector("haar"), Haar)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,15 @@ import numpy as np
 from stillmotion import weights
 from stillmotion.core.frame import Frame
 from stillmotion.prepare.faces import FACE_MODEL_VARIABLE, Face, FaceDetector, Haar, YuNet, main_face
-from stillmotion.prepare.landmarks import Landmarker, is_same_face
+from stillmotion.prepare.landmarks import Landmarker
 from stillmotion.runtime import Bundle, RuntimeName, open_engine
 
 HAAR = "haar"
 """What to give in place of a YuNet file for OpenCV's cascades."""
 
 
-CERTAIN = 0.97
-"""Confidence of the landmark network at which Haar is not asked."""
+CERTAIN = 0.95
+"""Confidence of the landmark network that needs no word of Haar's; what are no faces had up to 0.94."""
 
 
 def open_landmarker(engine: RuntimeName = "auto", *, threads: int | None = None) -> Landmarker:
@@ -58,10 +59,12 @@ def landmarks68(*, threads: int | None = None) -> Callable[[Frame], np.ndarray |
 
 
 class ShippedFaces:
-    """The default `FaceDetector`: the shipped networks, and Haar's second opinion where they are not sure.
+    """The default `FaceDetector`: Haar's boxes, checked and completed by the shipped networks.
 
-    The networks find tilted heads, which Haar does not; Haar finds profiles and faces behind hands
-    that they have not learned (docs/face-network.md). Both load at the first picture that needs them.
+    Haar's box of an upright face is the steadier one, so it stands wherever the landmark network
+    agrees that there is a face, and gets that face's landmarks. Where it does not agree, or Haar sees
+    nothing (tilted heads, mostly), the networks look for themselves; if they are not certain, Haar's
+    word stands. docs/face-network.md has the numbers. All load at the first picture.
     """
 
     def __init__(self) -> None:
@@ -71,16 +74,17 @@ class ShippedFaces:
     def find(self, frame: Frame) -> list[Face]:
         """See `FaceDetector.find`."""
         self._landmarker = self._landmarker or open_landmarker()
-        faces = self._landmarker.find(frame)
-        if any(face.score >= CERTAIN for face in faces):
-            return faces
         self._haar = self._haar or Haar()
-        others = self._haar.find(frame)
-        agreed = [face for face in faces if any(is_same_face(face, other) for other in others)]
-        for other in others:
-            if not any(is_same_face(face, other) for face in agreed):
-                agreed.append(self._landmarker.look(frame, other) or other)
-        return agreed or faces
+        suspected = self._haar.find(frame)
+        confirmed = [
+            replace(face, points=seen.points, landmarks=seen.landmarks)
+            for face in suspected
+            if (seen := self._landmarker.look(frame, face)) is not None
+        ]
+        if confirmed:
+            return confirmed
+        found = self._landmarker.find(frame)
+        return [face for face in found if face.score >= CERTAIN] or suspected
 
 
 def face_detector(model: str | Path | None = None) -> FaceDetector:
