@@ -26,6 +26,7 @@ VERBS = {
     "convert": "turn a published checkpoint into a weights bundle",
     "export": "give a bundle the stages that run without torch",
     "train": "train a preset on a folder of clips",
+    "ablate": "train the first-order method without its parts, and tabulate what each is good for",
     "reconstruct": "score weights on test clips",
     "evaluate": "score weights beside each other, in one table with intervals",
     "compare": "show what several weights make of one picture and clip",

@@ -46,7 +46,8 @@ def ablation(full: FirstOrderConfig) -> dict[str, FirstOrderConfig]:
         )
     if len(full.training.scales) < 2:
         raise ConfigError(
-            f"{full.name} has one loss scale, so there is no pyramid to take away", hint="such as training.scales=[1,0.5]"
+            f"{full.name} has one loss scale, so there is no pyramid to take away",
+            hint="such as training.scales=[1,0.5]",
         )
     flat = replace(full.training, scales=full.training.scales[:1])
     weights = replace(full.training.weights, equivariance_jacobian=0.0)
