@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -146,17 +147,20 @@ def test_face_alignment_is_called_as_the_published_scripts_do(monkeypatch: pytes
     asked: dict[str, object] = {}
 
     class FaceAlignment:
-        def __init__(self, layout: str, *, flip_input: bool, device: str) -> None:
-            asked.update(layout=layout, flip_input=flip_input)
+        def __init__(self, layout: str, *, flip_input: bool, device: str, compile: bool = True) -> None:
+            asked.update(layout=layout, flip_input=flip_input, compile=compile)
 
         def get_landmarks(self, frame: np.ndarray) -> list[np.ndarray] | None:
-            return [np.ones((68, 2)), np.zeros((68, 2))] if frame.any() else None
+            if not frame.any():
+                warnings.warn("No faces were detected.", stacklevel=1)  # as the package does, at every such frame
+                return None
+            return [np.ones((68, 2)), np.zeros((68, 2))]
 
     package = SimpleNamespace(FaceAlignment=FaceAlignment, LandmarksType=SimpleNamespace(_2D="flat"))
     monkeypatch.setitem(sys.modules, "face_alignment", package)
     detector = open_detector("face-alignment")
     assert detector is not None
-    assert asked == {"layout": "flat", "flip_input": False}
+    assert asked == {"layout": "flat", "flip_input": False, "compile": False}
     found = detector.find(PICTURE)
     assert found is not None
     assert found.min() == 1
@@ -183,6 +187,29 @@ def test_mediapipe_with_and_without_its_models(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(MissingExtraError, match="carries no models") as caught:
         open_detector("mediapipe")
     assert "mediapipe<=0.10.21" in caught.value.hint
+
+
+def _without_network(*_: object, **__: object) -> None:
+    raise OSError("<urlopen error [Errno -2] Name or service not known>")
+
+
+def _with_another_protobuf(*_: object, **__: object) -> None:
+    raise AttributeError("'MessageFactory' object has no attribute 'GetPrototype'")
+
+
+def test_packages_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both were seen: no way to their weights, and a protobuf that mediapipe does not know."""
+    layouts = SimpleNamespace(TWO_D="flat")
+    package = SimpleNamespace(FaceAlignment=_without_network, LandmarksType=layouts)
+    monkeypatch.setitem(sys.modules, "face_alignment", package)
+    with pytest.raises(EngineError, match="face-alignment does not start: <urlopen error") as caught:
+        open_detector("face-alignment")
+    assert "downloads its weights" in caught.value.hint
+    mesh = SimpleNamespace(FaceMesh=_with_another_protobuf)
+    monkeypatch.setitem(sys.modules, "mediapipe", SimpleNamespace(solutions=SimpleNamespace(face_mesh=mesh)))
+    with pytest.raises(EngineError, match="mediapipe does not start: 'MessageFactory'") as caught:
+        open_detector("mediapipe")
+    assert "protobuf<5" in caught.value.hint
 
 
 def test_ours_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

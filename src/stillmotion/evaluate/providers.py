@@ -6,7 +6,10 @@ Nothing stands in for what is missing: a metric whose provider is not given is n
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +72,7 @@ def open_detector(choice: str = OURS) -> Detector | None:
     Raises:
         ConfigError: Neither.
         MissingExtraError: Its package is not installed.
+        EngineError: Its package is, and does not start.
         WeightsError: The file, or the shipped network, cannot be used.
     """
     if choice == NOTHING:
@@ -134,15 +138,31 @@ def _imported(module: str, package: str) -> ModuleType:
         ) from error
 
 
+@contextmanager
+def _starting(package: str, hint: str) -> Iterator[None]:
+    """Their own errors, of whatever kind, as one of ours."""
+    try:
+        yield
+    except Exception as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise EngineError(f"the detector {package} does not start: {why}", hint=hint) from error
+
+
 def _face_alignment() -> FindPoints:
     """68 points, as the published scripts take them: 2-D, no flipped second look, the first face."""
     package = _imported("face_alignment", FACE_ALIGNMENT)
     layouts = package.LandmarksType
     flat = getattr(layouts, "TWO_D", None) or layouts._2D
-    network = package.FaceAlignment(flat, flip_input=False, device="cuda" if torch.cuda.is_available() else "cpu")
+    options: dict[str, object] = {"flip_input": False, "device": "cuda" if torch.cuda.is_available() else "cpu"}
+    if "compile" in inspect.signature(package.FaceAlignment).parameters:
+        options["compile"] = False  # from 1.5 on it compiles for minutes at first use, unasked
+    with _starting(FACE_ALIGNMENT, "at first use it downloads its weights: try again where there is a network"):
+        network = package.FaceAlignment(flat, **options)
 
     def find(frame: Frame) -> np.ndarray | None:
-        faces = network.get_landmarks(frame)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "No faces were detected")  # a miss is counted, not shouted
+            faces = network.get_landmarks(frame)
         return np.asarray(faces[0], np.float64) if faces else None
 
     return find
@@ -157,7 +177,8 @@ def _mediapipe() -> FindPoints:
             "this mediapipe carries no models: they left the package after 0.10.21",
             hint="pip install 'mediapipe<=0.10.21', or --detector stillmotion",
         )
-    mesh = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1)
+    with _starting(MEDIAPIPE, "it wants its own version of protobuf: pip install 'mediapipe<=0.10.21' 'protobuf<5'"):
+        mesh = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1)
 
     def find(frame: Frame) -> np.ndarray | None:
         faces = mesh.process(frame).multi_face_landmarks
