@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -65,7 +66,7 @@ async def _answered(work: Callable[[], Awaitable[Response]]) -> Response:
 
 def mount(app: FastAPI, stage: Stage) -> None:
     """Put the live page at `/live/`, and beside it what other servers ask."""
-    _mount_page(app)
+    _mount_page(app, stage.backstage.place)
 
     @app.post("/live/offer")
     async def offer(request: Request) -> Response:
@@ -87,6 +88,14 @@ def mount(app: FastAPI, stage: Stage) -> None:
 
         return await _answered(work)
 
+    @app.get("/live/source")
+    async def source(request: Request) -> Response:
+        async def work() -> Response:
+            still = await asyncio.to_thread(stage.still, _visitor(request))
+            return Response(still, media_type="image/png", headers={"cache-control": "no-store"})
+
+        return await _answered(work)
+
     @app.post("/live/leave")
     async def leave(request: Request) -> Response:
         async def work() -> Response:
@@ -98,11 +107,14 @@ def mount(app: FastAPI, stage: Stage) -> None:
     _mount_worker(app, stage)
 
 
-def _mount_page(app: FastAPI) -> None:
+def _mount_page(app: FastAPI, place: str) -> None:
+    whole = _text("page.html").replace("<!--consent-->", f"<script>{_consent()}</script>")
+    whole = whole.replace("<!--where-->", html.escape(place))
+
     @app.get("/live")
     @app.get("/live/")
     async def page() -> Response:
-        return HTMLResponse(_text("page.html").replace("<!--consent-->", f"<script>{_consent()}</script>"))
+        return HTMLResponse(whole)
 
     @app.get("/live/page.js")
     async def script() -> Response:

@@ -63,10 +63,12 @@ class Backstage(Protocol):
     Attributes:
         spec: Of the method that animates.
         first: Source to begin with, `uint8` of the method's size.
+        place: Says on the page where pictures go.
     """
 
     spec: MethodSpec
     first: Frame
+    place: str
 
     def cut(self, photo: Path, folder: Path) -> Frame:
         """The part of an uploaded photo that is animated, `uint8` of the method's size."""
@@ -93,6 +95,8 @@ class Here:
     Raises:
         StillmotionError: Weights or photo cannot be used.
     """
+
+    place = "Nothing leaves this server."
 
     def __init__(
         self,

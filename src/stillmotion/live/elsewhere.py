@@ -37,6 +37,7 @@ class Elsewhere:
 
     def __init__(self, address: str, *, token: str | None = None, source: Path | None = None) -> None:
         self._address, token = wire.worker_address(address, token)
+        self.place = f"Pictures go to the worker at {self._address}, and nowhere else."
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         # Straight to the worker, whatever proxy the environment names: the token is for nobody else.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

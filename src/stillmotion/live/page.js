@@ -81,6 +81,7 @@
     if (!video.requestVideoFrameCallback) return;
     const step = (now, facts) => {
       state.shown += 1;
+      if (state.shown > 1 && state.connection) video.classList.add("shown");
       state.times.push(now);
       if (state.times.length > 120) state.times.shift();
       const id = number(video);
@@ -113,7 +114,7 @@
     find("fps").textContent = (numbers.fps || facts.fps).toFixed(1);
     find("p50").textContent = delay(numbers.p50, facts.p50);
     find("p95").textContent = delay(numbers.p95, facts.p95);
-    find("dropped").textContent = `${facts.dropped} of ${facts.seen}`;
+    find("dropped").textContent = facts.seen ? `${Math.round((100 * facts.dropped) / facts.seen)} %` : "–";
     find("mismatch").textContent = facts.mismatch === null ? "–" : facts.mismatch.toFixed(2);
     say(facts.status === "live" ? "Live." : `${facts.status[0].toUpperCase()}${facts.status.slice(1)}.`, facts.failed);
   };
@@ -136,12 +137,22 @@
     state.again = Math.min(state.again * 1.7, 8000);
   };
 
+  // Before anything moves, and after it stopped, the photo itself is shown.
+  const showStill = async () => {
+    const answer = await fetch("/live/source", { headers: { "x-visitor": visitor } });
+    if (!answer.ok) return;
+    const still = find("still");
+    if (still.src) URL.revokeObjectURL(still.src);
+    still.src = URL.createObjectURL(await answer.blob());
+  };
+
   const openCamera = async () => {
     const isAlive = state.camera && state.camera.getVideoTracks().some((track) => track.readyState === "live");
     if (isAlive) return;
     if (!navigator.mediaDevices) throw new Error("This browser gives no camera to pages that are not on this machine or on HTTPS.");
     state.camera = await navigator.mediaDevices.getUserMedia({ audio: false, video: { width: { ideal: 480 }, height: { ideal: 360 }, frameRate: { ideal: 30, max: 30 } } });
     find("camera").srcObject = state.camera;
+    find("mine").hidden = false;
     state.camera.getVideoTracks()[0].onended = () => again("The camera has stopped.");
   };
 
@@ -196,7 +207,10 @@
       hang();
       if (state.camera) state.camera.getTracks().forEach((track) => { track.onended = null; track.stop(); });
       state.camera = null;
-      ask("/live/leave", "").catch(() => {});
+      find("result").classList.remove("shown");
+      find("camera").srcObject = null;
+      find("mine").hidden = true;
+      ask("/live/leave", "").then(showStill).catch(() => {});
       say("Stopped. Your photo was removed from the server.");
     }
   };
@@ -212,6 +226,7 @@
     say("Preparing the photo…");
     try {
       await ask("/live/photo", file);
+      await showStill();
       say("The photo is in.");
     } catch (error) {
       say(`${error.message}. ${error.hint || ""}`, true);
@@ -227,4 +242,5 @@
   window.addEventListener("pagehide", () => navigator.sendBeacon(`/live/leave?visitor=${visitor}`));
   watch(find("result"));
   show();
+  showStill().catch(() => {});
 })();

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame
+from stillmotion.live import wire
 from stillmotion.live.backstage import Backstage, Performance
 from stillmotion.server.limits import Limits
 from stillmotion.server.visits import Visits
@@ -103,6 +104,10 @@ class Stage:
             return await asyncio.to_thread(self.backstage.cut, file, folder)
         finally:
             file.unlink(missing_ok=True)
+
+    def still(self, visitor: str) -> bytes:
+        """The visitor's source as a PNG: their own picture, so nothing marks it as generated."""
+        return wire.to_png(self.sources.get(visitor, self.backstage.first))
 
     async def sit(self, visitor: str, seat: Seat, entrance: Entrance) -> None:
         """Give a visitor a seat and begin to animate; one who sat already changes to the new one.

@@ -60,6 +60,13 @@ def pack(number: int, frame: Frame, *, longest: int | None = None) -> bytes:
     return packed.getvalue()
 
 
+def to_png(frame: Frame) -> bytes:
+    """A frame as the bytes of a PNG."""
+    packed = io.BytesIO()
+    Image.fromarray(frame).save(packed, "PNG", compress_level=1)
+    return packed.getvalue()
+
+
 def pack_source(source: Frame) -> bytes:
     """A source as one message: its bare pixels."""
     return (0).to_bytes(_HEAD, "big") + source.tobytes()
@@ -127,8 +134,8 @@ def spec_from_json(data: Any) -> MethodSpec:
         ConfigError: They are not those that this version knows.
     """
     try:
-        clean: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-        return MethodSpec(**clean)
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return MethodSpec(**{**data, **lists})
     except (AttributeError, TypeError) as error:
         raise ConfigError(
             "the worker speaks of its network in words unknown here", hint="install the same stillmotion at both ends"

@@ -18,6 +18,7 @@ from stillmotion.studio.words import say, sorry, tell
 MINE, EXAMPLE = "A clip of mine", "The example that ships"
 STEPS = {"←": (-1, 0, 0), "→": (1, 0, 0), "↑": (0, -1, 0), "↓": (0, 1, 0), "smaller": (0, 0, -1), "larger": (0, 0, 1)}
 """Buttons that change a crop: right, down, larger."""
+CANCELLED = "Cancelled. Nothing was kept."
 STEP = 0.06
 """How far one press moves a crop, and how much it scales it, as a share of its side."""
 
@@ -135,13 +136,15 @@ class Handlers:
         """End the visitor's job."""
         self._desk.cancel(visitor(request))
         self._desk.visits.end(visitor(request))
-        return say("Cancelled. Nothing was kept.")
+        return say(CANCELLED)
 
     def _choices(self, settings: Sequence[Any]) -> Choices:
         return Choices(**dict(zip(self._names, settings, strict=True)))
 
     def _failed(self, error: StillmotionError) -> tuple[Any, ...]:
         """The words go to the result, and to the photo or clip where it is their fault."""
+        if isinstance(error, CancelledError):  # it may come before or after what `cancel` says: both say the same
+            return None, gr.update(visible=False), say(CANCELLED), gr.skip(), gr.skip()
         words = sorry(error)
         about_photo = words if isinstance(error, ImageError) else gr.skip()
         about_clip = words if isinstance(error, VideoError | MotionError) else gr.skip()

@@ -23,12 +23,15 @@ _BARE = {"show_label": False, "buttons": ["fullscreen"]}
 
 _ANIMATING = {"api_visibility": "private", "concurrency_id": "animate", "concurrency_limit": 1}
 
+WORKING = "Working. Cancel ends it at once; closing the page does too."
+
 CSS = """
 .said {padding: .6em .9em; border-radius: 8px; background: var(--background-fill-secondary); line-height: 1.45}
 .said.error {background: #fdecea; color: #611a15; border-left: 4px solid #c62828}
 .dark .said.error {background: #3b1715; color: #ffd7d3}
 .nudges button {min-width: 2.6em !important; padding: .35em .5em !important}
 .nudges {gap: .3em !important; flex-wrap: wrap !important}
+.html-container {padding: 0 !important}
 footer {display: none !important}
 """
 
@@ -72,7 +75,7 @@ def _one_photo(desk: Desk, limits: Limits) -> None:
         with gr.Column(min_width=300):
             with gr.Row():
                 run = gr.Button("3 · Animate", variant="primary")
-                cancel = gr.Button("Cancel", variant="stop", min_width=90, scale=0)
+                cancel = gr.Button("Cancel", min_width=90, scale=0)
             result = gr.Video(label="Result", interactive=False, height=320, autoplay=True, loop=True)
             said = gr.HTML(say("The result appears here, with sound."))
             download = gr.DownloadButton("Download the video", visible=False)
@@ -116,7 +119,8 @@ def _one_photo(desk: Desk, limits: Limits) -> None:
     find.click(handlers.find_reference, asked, [reference, reference_picture, reference_said], **looking)
     gr.on([part.change for part in asked], handlers.line, asked, line, **private, queue=False)
     outputs = [result, download, said, photo_said, clip_said]
-    running = run.click(handlers.run_one, asked, outputs, **_ANIMATING, show_progress_on=[result])
+    started = run.click(lambda: say(WORKING), None, said, queue=False, **private)
+    running = started.then(handlers.run_one, asked, outputs, **_ANIMATING, show_progress_on=[result])
     cancel.click(handlers.cancel, None, said, cancels=[running], queue=False, api_visibility="private")
 
 
@@ -158,7 +162,7 @@ def _several_photos(desk: Desk) -> None:
     fields = _options(desk)
     with gr.Row():
         run = gr.Button("Animate all", variant="primary")
-        cancel = gr.Button("Cancel", variant="stop")
+        cancel = gr.Button("Cancel", min_width=90, scale=0)
     said = gr.HTML()
     results = gr.Gallery(label="Results", columns=3, height="auto", interactive=False)
     files = gr.File(label="Download", file_count="multiple", interactive=False, visible=False)
@@ -166,7 +170,8 @@ def _several_photos(desk: Desk) -> None:
     handlers = Handlers(desk, list(fields))
     source.change(lambda kind: gr.update(visible=kind == MINE), source, clip, api_visibility="private")
     asked = [photos, clip, source, *fields.values()]
-    running = run.click(handlers.run_all, asked, [results, files, said], **_ANIMATING, show_progress_on=[results])
+    started = run.click(lambda: say(WORKING), None, said, queue=False, api_visibility="private")
+    running = started.then(handlers.run_all, asked, [results, files, said], **_ANIMATING, show_progress_on=[results])
     cancel.click(handlers.cancel, None, said, cancels=[running], queue=False, api_visibility="private")
 
 
