@@ -15,7 +15,7 @@ from stillmotion.methods.trinet.config import trinet_64
 from stillmotion.methods.x2face.config import DrivingConfig, EmbeddingConfig, x2face_64
 
 BATCH = 8
-RATE = 1e-3
+RATE = 5e-4
 """Of every Adam of every method; it falls tenfold at three quarters of the steps."""
 COUNT = 10
 """Keypoints, where there are any."""

@@ -36,7 +36,7 @@ SHOWN = {
     "warping": COLUMNS["warping"],
     "jitter": COLUMNS["jitter"],
     "animate_l1": Score("animate L1", 4, "the same where another person drives"),
-    "milliseconds": Score("ms/frame", 1, "median to read the motion of a frame and to render it, OpenVINO, one thread"),
+    "milliseconds": Score("ms/frame", 1, "median to read the motion of a frame and to render it, PyTorch, one thread"),
     "parameters": Score("parameters", 0, "learned numbers of all networks that animate"),
     "minutes": Score("train min", 1, "processor time of the training, bundle and previews included"),
 }
@@ -155,7 +155,7 @@ def meanings() -> str:
 
 def time_methods(trials: Mapping[str, Trial]) -> dict[str, float]:
     """Median milliseconds per frame of each method, in turns, one thread, a frame at a time."""
-    opened = {row: methods.load(bundle_of(trial), threads=1) for row, trial in trials.items()}
+    opened = {row: methods.load(bundle_of(trial)) for row, trial in trials.items()}
     taken: dict[str, list[float]] = {row: [] for row in opened}
     noise = np.random.default_rng(0).integers(0, 256, (ROUNDS, SIZE, SIZE, 3), dtype=np.uint8)
     states = {row: method.encode([noise[0]]) for row, method in opened.items()}

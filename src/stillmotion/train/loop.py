@@ -363,7 +363,8 @@ class Run:
 
     def _export(self) -> Path:
         """A weights bundle in `bundle/`; without the packages that export graphs, of tensors alone."""
-        options, has_onnx = self.options, find_spec("onnxscript") is not None
+        options = self.options
+        has_stages = options.stages and find_spec("onnxscript") is not None
         contract = self.side.published_crop(self.config)
         if options.crop == "face":
             contract = CropContract(kind="face", margin=options.margin)
@@ -376,7 +377,7 @@ class Run:
                 crop=contract,
                 data=str(options.data.name),
                 recipe={"run": checkpoint.NAME, "step": self.step, "scores": self.scores},
-                keep="all" if has_onnx else "tensors",
+                keep="all" if has_stages else "tensors",
             )
         return path
 

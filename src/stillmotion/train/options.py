@@ -64,6 +64,8 @@ class Options:
     """Most minutes between checkpoints; the config's `checkpoint_epochs` adds its own."""
     export: bool = True
     """Write a weights bundle when the run ends."""
+    stages: bool = True
+    """Give it the exported stages that run without torch; `stillmotion export` can do so later."""
 
     def __post_init__(self) -> None:
         for name in ("data", "output", "features", "start", "cache"):

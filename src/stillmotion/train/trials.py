@@ -221,6 +221,7 @@ def _train(trial: Trial, ground: Ground) -> dict[str, Any]:
         crop=ground.crop,
         cache=ground.cache,
         seed=trial.seed,
+        stages=False,
     )
     seconds = before[0] + result.seconds
     processor_seconds = before[1] + time.process_time() - processors
