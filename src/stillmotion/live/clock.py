@@ -26,9 +26,13 @@ class CaptureClock:
     def __init__(self, receiver: Any) -> None:
         self._first: dict[int, int] = {}
         self._report: tuple[int, int, float] | None = None
-        # aiortc hands packets to these two methods and keeps neither the first tick nor the reports.
-        receiver._handle_rtp_packet = self._after(receiver._handle_rtp_packet, self._see_packet)
-        receiver._handle_rtcp_packet = self._after(receiver._handle_rtcp_packet, self._see_report)
+        # aiortc hands packets to these two methods and keeps neither the first tick nor the reports: its public
+        # statistics hold the moment of a report without its tick. Should the methods go, delays are counted from
+        # arrival, live works as before, and a test says so.
+        for name, look in (("_handle_rtp_packet", self._see_packet), ("_handle_rtcp_packet", self._see_report)):
+            original = getattr(receiver, name, None)
+            if original is not None:
+                setattr(receiver, name, self._after(original, look))
 
     def captured(self, ticks: int | None) -> float | None:
         """When a frame was captured, in seconds of Unix time; None before the first report.

@@ -51,7 +51,7 @@ class Link:
         sink: Takes results; called by a thread of the link.
 
     Attributes:
-        error: Always None: whatever happens, the link tries again.
+        error: What the sink raised, which ends the link; whatever else happens, it tries again.
         losses: How often the wire broke.
     """
 
@@ -74,7 +74,7 @@ class Link:
         self._status, self._dropped = "connecting to the worker", 0
         self._under_way: dict[int, Seen] = {}
         self._room = threading.Condition()
-        self._number = 0
+        self._number, self._pause = 0, FIRST_WAIT
         self._wire: ClientConnection | None = None
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -125,11 +125,9 @@ class Link:
 
     def _run(self) -> None:
         """Connect, and again whenever it breaks."""
-        wait = FIRST_WAIT
         while not self._is_closed.is_set():
             try:
                 with self._connect() as found:
-                    wait = FIRST_WAIT
                     self._talk(found)
             except StillmotionError as error:
                 self._status = error.message
@@ -138,8 +136,10 @@ class Link:
                 self._status = f"the worker {refused}; trying again"
             except (OSError, WebSocketException):
                 self._status = LOST if self.losses or self._number else "the worker does not answer; trying again"
-            self._is_closed.wait(wait)
-            wait = min(wait * 1.6, LONGEST_WAIT)
+            except (ValueError, TypeError):
+                self._status = "the worker speaks another language: install the same stillmotion at both ends"
+            self._is_closed.wait(self._pause)
+            self._pause = min(self._pause * 1.6, LONGEST_WAIT)
 
     def _connect(self) -> ClientConnection:
         return connect(
@@ -156,7 +156,7 @@ class Link:
     def _talk(self, found: ClientConnection) -> None:
         """From the hello until the wire breaks."""
         self._hello(found)
-        self._wire = found
+        self._wire, self._pause = found, FIRST_WAIT
         self._under_way.clear()
         sender = threading.Thread(target=self._send_frames, args=(found,), daemon=True)
         sender.start()
@@ -218,7 +218,13 @@ class Link:
             self._room.notify_all()
         if seen is not None:
             self.rhythm.beat(perf_counter() - (seen.arrived if seen.captured is None else seen.captured))
-        self._sink(wire.unpack(message), seen)
+        frame = wire.unpack(message)
+        try:
+            self._sink(frame, seen)
+        except StillmotionError as error:
+            self.error = error
+            self._is_closed.set()
+            raise
 
     def _say(self, order: dict[str, Any]) -> None:
         self._send(json.dumps(order))

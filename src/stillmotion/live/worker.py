@@ -27,6 +27,8 @@ TELL_EVERY = 0.5
 """Seconds between two messages with facts; the other end takes a longer silence for a lost connection."""
 PATIENCE = 10.0
 """Seconds in which a new connection must say what it wants."""
+SHORTEST_NAME = 8
+"""Of a visitor: a name that nobody guesses, for who has it takes the seat over."""
 WAITING = 4
 """Results that may wait for a slow connection; then the oldest is dropped."""
 
@@ -126,7 +128,7 @@ async def serve(socket: WebSocket, stage: Stage) -> None:
 async def _hello(socket: WebSocket, size: tuple[int, int]) -> Entrance:
     """What the other end wants: settings, calibration, and the source as a second message."""
     said = _parsed(await socket.receive_text()).get("hello")
-    if not isinstance(said, dict):
+    if not isinstance(said, dict) or len(socket.headers.get(wire.VISITOR, "")) < SHORTEST_NAME:
         raise ConfigError("this is no hello", hint="install the same stillmotion at both ends")
     data = await socket.receive_bytes()
     try:
