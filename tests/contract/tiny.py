@@ -76,8 +76,9 @@ def x2face_mean() -> face.X2FaceConfig:
 
 
 def few_shot(**network: Any) -> few.FewShotConfig:
-    """On learned keypoints."""
+    """On learned keypoints, with self-attention."""
     shape: dict[str, Any] = {"widths": (4, 8, 8), "painter": (4, 8), "residual_blocks": 1}
+    shape |= {"attention_down": 2, "attention_up": 1}
     return few.FewShotConfig(
         name="tiny-few-shot",
         size=SIDE,
@@ -130,6 +131,8 @@ def make_networks(config: Any, *, seed: int = 0) -> dict[str, Any]:
                     tensor.uniform_(0.6, 1.4)
                 elif name.endswith(("jacobian.weight", "head.weight", "kp.weight")):
                     tensor.normal_(0, 0.1)
+                elif name.endswith("attention.gain"):
+                    tensor.fill_(0.7)
                 elif name == "final.weight":
                     tensor.mul_(4)
     return {name: network.eval() for name, network in networks.items()}

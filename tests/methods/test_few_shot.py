@@ -16,12 +16,18 @@ torch = pytest.importorskip("torch", reason="the networks need torch")
 from stillmotion import methods  # noqa: E402
 from stillmotion.core.errors import NoFaceError  # noqa: E402
 from stillmotion.core.motion import Landmarks  # noqa: E402
-from stillmotion.methods.fewshot.config import FewShotConfig, LossWeights, PointsConfig, few_shot_256  # noqa: E402
+from stillmotion.methods.fewshot.config import (  # noqa: E402
+    FewShotConfig,
+    LossWeights,
+    PointsConfig,
+    few_shot_256,
+    few_shot_paper_256,
+)
 from stillmotion.methods.fewshot.drawing import draw_batch, draw_points  # noqa: E402
 from stillmotion.methods.fewshot.losses import adapted, judged, settle  # noqa: E402
 from stillmotion.methods.fewshot.weights import build, save_bundle  # noqa: E402
 from stillmotion.nn.checkpoint import load_strictly  # noqa: E402
-from stillmotion.nn.residual import unlimited  # noqa: E402
+from stillmotion.nn.residual import SelfAttention, unlimited  # noqa: E402
 from tests.contract.tiny import SIDE, few_shot, make_networks  # noqa: E402
 
 
@@ -44,6 +50,39 @@ def test_parameter_counts_are_as_published() -> None:
     assert parameters(networks["generator"]) == 37_909_443
     assert networks["generator"].decoder.styled == 13_056
     assert parameters(networks["discriminator"]) - networks["discriminator"].rows.numel() == 19_545_153
+
+
+def test_the_paper_attends_at_32_and_64_pixels() -> None:
+    with torch.device("meta"):
+        networks = build(few_shot_paper_256())
+    seen: list[tuple[str, tuple[int, ...]]] = []
+    for name, network in networks.items():
+        for part in network.modules():
+            if isinstance(part, SelfAttention):
+                part.register_forward_hook(lambda _, x, __, name=name: seen.append((name, tuple(x[0].shape[1:]))))
+    picture = torch.zeros(1, 3, 256, 256, device="meta")
+    networks["embedder"](picture, picture)
+    networks["generator"](picture, torch.zeros(1, 512, device="meta"))
+    networks["discriminator"](picture, picture, torch.zeros(1, dtype=torch.int64, device="meta"))
+    small, large = (256, 32, 32), (256, 64, 64)
+    assert seen == [("embedder", small), ("generator", small), ("generator", large), ("discriminator", small)]
+
+
+def test_attention_is_a_weighted_sum_over_places_and_begins_as_nothing() -> None:
+    layer = SelfAttention(16).eval()
+    x = random(1, 16, 4, 6)
+    assert torch.equal(layer(x), x)
+    with torch.no_grad():
+        layer.gain.fill_(0.5)
+    halved = [torch.nn.functional.max_pool2d(part(x), 2)[0].flatten(1).T for part in (layer.key, layer.value)]
+    query = layer.query(x)[0]
+    wanted = x.clone()
+    for row in range(4):
+        for column in range(6):
+            shares = torch.softmax(halved[0] @ query[:, row, column], dim=0)
+            back = layer.back((shares @ halved[1])[None, :, None, None])[0, :, 0, 0]
+            wanted[0, :, row, column] += 0.5 * back
+    torch.testing.assert_close(layer(x), wanted)
 
 
 def random(*shape: int, seed: int = 0) -> Any:

@@ -1,7 +1,7 @@
 """Pre-activation residual blocks with spectral norm, plain or adaptively normalised.
 
 Source: Zakharov et al., ICCV 2019, after Brock et al. 2019 (BigGAN); sizes as in the authors' group's
-later code. Self-attention, which the paper inserts, is left out there and here.
+later code, which leaves out the self-attention that the paper inserts (Zhang et al. 2019); here it can be had.
 """
 
 from __future__ import annotations
@@ -105,6 +105,33 @@ def _normed(norm: nn.Module | None, x: Tensor, style: Tensor | None) -> Tensor:
     return norm(x) if style is None or not isinstance(norm, AdaptiveNorm) else norm(x, style)
 
 
+class SelfAttention(nn.Module):
+    """Every pixel of a map asks all places of the map, halved, and adds what it learns from them.
+
+    The gain of the sum starts at zero, so that a new one changes nothing.
+
+    Args:
+        channels: Planes, at least 8 for more than one number per question.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow, half = max(channels // 8, 1), max(channels // 2, 1)
+        self.query = limited(nn.Conv2d(channels, narrow, 1, bias=False))
+        self.key = limited(nn.Conv2d(channels, narrow, 1, bias=False))
+        self.value = limited(nn.Conv2d(channels, half, 1, bias=False))
+        self.back = limited(nn.Conv2d(half, channels, 1, bias=False))
+        self.gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(n, c, h, w)`, sides even, to the same."""
+        question = self.query(x).flatten(2)
+        keys, values = (F.max_pool2d(part(x), 2).flatten(2) for part in (self.key, self.value))
+        shares = torch.softmax(question.transpose(1, 2) @ keys, dim=2)
+        seen = (values @ shares.transpose(1, 2)).unflatten(2, x.shape[2:])
+        return x + self.gain * self.back(seen)
+
+
 class Trunk(nn.Module):
     """Halving residual blocks from a picture down, and blocks of constant size at the end.
 
@@ -112,9 +139,10 @@ class Trunk(nn.Module):
         inputs: Planes of the picture.
         widths: Planes after each halving.
         plain: Blocks of constant size after them.
+        attention: Self-attention after this many halvings; 0 for none.
     """
 
-    def __init__(self, inputs: int, widths: Sequence[int], *, plain: int = 0) -> None:
+    def __init__(self, inputs: int, widths: Sequence[int], *, plain: int = 0, attention: int = 0) -> None:
         super().__init__()
         blocks = [
             ResidualBlock(a, b, size="halve", is_first=i == 0)
@@ -122,12 +150,16 @@ class Trunk(nn.Module):
         ]
         blocks += [ResidualBlock(widths[-1], widths[-1]) for _ in range(plain)]
         self.blocks = nn.ModuleList(blocks)
+        self.attention = SelfAttention(widths[attention - 1]) if attention else None
+        self.attentive = attention - 1
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """`(n, c, h, w)` to a vector, the sum over space of the last map above zero, and every block's map."""
         maps = []
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
             x = block(x)
+            if self.attention is not None and i == self.attentive:
+                x = self.attention(x)
             maps.append(x)
         return F.relu(x).sum(dim=(2, 3)), maps
 
@@ -139,15 +171,18 @@ class StyledDecoder(nn.Module):
         inputs: Planes of the input.
         plain: Blocks of constant size first.
         widths: Planes after each doubling.
+        attention: Self-attention after this many doublings; 0 for none.
     """
 
-    def __init__(self, inputs: int, *, plain: int, widths: Sequence[int]) -> None:
+    def __init__(self, inputs: int, *, plain: int, widths: Sequence[int], attention: int = 0) -> None:
         super().__init__()
         blocks = [ResidualBlock(inputs, inputs, norm="adaptive") for _ in range(plain)]
         blocks += [
             ResidualBlock(a, b, norm="adaptive", size="double") for a, b in itertools.pairwise([inputs, *widths])
         ]
         self.blocks = nn.ModuleList(blocks)
+        self.attention = SelfAttention(widths[attention - 1]) if attention else None
+        self.attentive = plain + attention - 1
         self.norm = AdaptiveNorm(widths[-1])
         self.final = limited(nn.Conv2d(widths[-1], 3, 3, padding=1))
         self.sizes = [block.styled for block in blocks] + [2 * widths[-1]]
@@ -156,8 +191,10 @@ class StyledDecoder(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """`style (n, self.styled)`, gains and shifts of every norm in order."""
         *styles, last = style.split(self.sizes, dim=1)
-        for block, part in zip(self.blocks, styles, strict=True):
+        for i, (block, part) in enumerate(zip(self.blocks, styles, strict=True)):
             x = block(x, part)
+            if self.attention is not None and i == self.attentive:
+                x = self.attention(x)
         out = torch.tanh(self.final(F.relu(self.norm(x, last))))
         return (out + 1) / 2
 

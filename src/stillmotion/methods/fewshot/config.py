@@ -44,6 +44,10 @@ class NetworkConfig:
     """Planes of the generator after each halving."""
     residual_blocks: int = 4
     """Of the generator, at its smallest size."""
+    attention_down: int = 0
+    """Self-attention of all three networks after this many halvings; 0 for none. The paper: at 32×32, after 3."""
+    attention_up: int = 0
+    """Self-attention of the generator after this many doublings; 0 for none. The paper: at 64×64, after 2."""
     rows: int = 1
     """Clips that the discriminator knows by row; a training run sets it."""
     is_personal: bool = False
@@ -122,6 +126,14 @@ def few_shot_ff_256() -> FewShotConfig:
     return FewShotConfig(name="few-shot-ff-256", training=TrainingConfig(epochs=150, weights=LossWeights(match=0.0)))
 
 
+def few_shot_paper_256() -> FewShotConfig:
+    """Meta-learning with the self-attention that the paper has, and the group's later code has not.
+
+    To fine-tune it, give `few-shot-tune-256` the same two settings.
+    """
+    return FewShotConfig(name="few-shot-paper-256", network=NetworkConfig(attention_down=3, attention_up=2))
+
+
 def few_shot_tune_256() -> FewShotConfig:
     """Fine-tuning of a meta-learned run on one person's frames (`--start`)."""
     training = TrainingConfig(epochs=40, batch=1, sources=1, weights=LossWeights(match=0.0))
@@ -144,5 +156,8 @@ def few_shot_64() -> FewShotConfig:
     )
 
 
-PRESETS = {preset().name: preset for preset in (few_shot_256, few_shot_ff_256, few_shot_tune_256, few_shot_64)}
+PRESETS = {
+    preset().name: preset
+    for preset in (few_shot_256, few_shot_paper_256, few_shot_ff_256, few_shot_tune_256, few_shot_64)
+}
 """Preset functions by name."""

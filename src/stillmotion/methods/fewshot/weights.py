@@ -23,14 +23,16 @@ def build(config: FewShotConfig) -> Networks:
     """Untrained networks: `embedder`, `generator`, `discriminator`, and `reader` where the points are learned."""
     shape, points = config.network, config.points
     networks: Networks = {
-        "embedder": Embedder(widths=shape.widths),
+        "embedder": Embedder(widths=shape.widths, attention=shape.attention_down),
         "generator": Generator(
             embedding=shape.widths[-1],
             widths=shape.painter,
             residual_blocks=shape.residual_blocks,
             is_personal=shape.is_personal,
+            attention_down=shape.attention_down,
+            attention_up=shape.attention_up,
         ),
-        "discriminator": Discriminator(widths=shape.widths, rows=shape.rows),
+        "discriminator": Discriminator(widths=shape.widths, rows=shape.rows, attention=shape.attention_down),
     }
     if points.kind == "keypoints":
         networks["reader"] = KeypointDetector(
