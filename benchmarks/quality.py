@@ -41,7 +41,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bench", type=Path, help="where heads-1 was rendered")
     parser.add_argument("--features", type=Path, required=True, help="SqueezeNet 1.1: perceptual terms and LPIPS")
     parser.add_argument("--lpips-heads", type=Path, required=True)
-    parser.add_argument("--pairs", type=int, default=6400, help="that each training sees")
+    parser.add_argument("--pairs", type=int, default=4800, help="that each training sees")
     parser.add_argument("--clips", type=int, default=24, help="test clips of each set, evenly spread")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--ablation-seeds", type=int, default=1)
