@@ -1,6 +1,6 @@
 """What is trained and scored on: a published set or heads-1, arranged as a folder that `train` takes.
 
-OUT/data/<set>/train -> the training clips, where they are
+OUT/data/<set>/train   links to the training clips, where they are
 OUT/data/<set>/test/   the fixed test clips: their first frames at 64×64, losslessly, as strips
 """
 
@@ -20,6 +20,8 @@ from stillmotion.video.target import replacing
 SIZE = 64
 FRAMES = 24
 """Most frames of a test clip, the first ones."""
+TRAINING = 1200
+"""Most training strips of a published set, evenly spread: an epoch must be short enough for the rates to fall."""
 SETS = ("shapes", "actions", "heads-1")
 HEADS = "heads-1"
 
@@ -59,12 +61,14 @@ def arrange(name: str, data: Path, folder: Path, *, most: int, bench: Path | Non
         check_people(data)
         clips = ClipFolder(bench, fit=fit, subset="all", memory=0)
         chosen = [task.truth for task in heads_tasks("reconstruct", most)]
-        train = data
+        _link(place / "train", data)
     else:
         clips = ClipFolder(data, fit=fit, subset="test", memory=0)
         chosen = spread(len(clips), most)
-        train = data / "train"
-    _link(place / "train", train)
+        strips = sorted(path for path in (data / "train").iterdir() if not path.name.startswith("."))
+        (place / "train").mkdir(exist_ok=True)
+        for index in spread(len(strips), TRAINING):
+            _link(place / "train" / strips[index].name, strips[index])
     with replacing(place / "test") as partial:
         partial.mkdir()
         for index in chosen:
@@ -76,7 +80,7 @@ def arrange(name: str, data: Path, folder: Path, *, most: int, bench: Path | Non
 def _link(place: Path, target: Path) -> None:
     if place.is_symlink():
         place.unlink()
-    place.symlink_to(target.resolve(), target_is_directory=True)
+    place.symlink_to(target.resolve(), target_is_directory=target.is_dir())
 
 
 def check_people(data: Path) -> None:
