@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,8 @@ class Desk:
         Raises:
             StillmotionError: Something cannot be used, the job was cancelled, or its child died.
         """
-        output = self.visits.folder(visitor) / f"stillmotion-{secrets.token_hex(4)}.mp4"
+        name = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(photo).stem)[:40].strip("-") or "photo"
+        output = self.visits.folder(visitor) / f"{name}-{secrets.token_hex(2)}.mp4"
         files = {"photo": str(self._file(visitor, photo)), "clip": str(self._file(visitor, clip))}
         options, weights = choices.options(), self._known(choices.weights)
         if visitor in self._cancelled:

@@ -31,6 +31,7 @@ CSS = """
 .dark .said.error {background: #3b1715; color: #ffd7d3}
 .nudges button {min-width: 2.6em !important; padding: .35em .5em !important}
 .nudges {gap: .3em !important; flex-wrap: wrap !important}
+#results .grid-container {grid-template-columns: repeat(auto-fill, minmax(200px, 300px)) !important}
 .html-container {padding: 0 !important}
 footer {display: none !important}
 """
@@ -159,12 +160,15 @@ def _several_photos(desk: Desk) -> None:
         with gr.Column():
             source = gr.Radio([MINE, EXAMPLE], value=MINE, label="Motion comes from")
             clip = gr.Video(label="Clip", sources=["upload"], height=200)
-    fields = _options(desk)
+            crop = gr.Radio(
+                ["auto", "none"], value="auto", label="Crop of each photo", info="The face, or none: the largest box"
+            )
+    fields = {"crop_source": crop, **_options(desk)}
     with gr.Row():
         run = gr.Button("Animate all", variant="primary")
         cancel = gr.Button("Cancel", min_width=90, scale=0)
     said = gr.HTML()
-    results = gr.Gallery(label="Results", columns=3, height="auto", interactive=False)
+    results = gr.Gallery(label="Results", height="auto", interactive=False, elem_id="results")
     files = gr.File(label="Download", file_count="multiple", interactive=False, visible=False)
 
     handlers = Handlers(desk, list(fields))

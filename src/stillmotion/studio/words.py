@@ -5,7 +5,13 @@ from __future__ import annotations
 import html
 from typing import Any
 
-from stillmotion.core.errors import StillmotionError
+from stillmotion.core.errors import NoFaceError, StillmotionError
+
+NO_FACE = (
+    "take one in which a face is larger and seen from the front; or set its crop to none for the whole picture, "
+    "or to x,y,w,h for a box of your own"
+)
+"""What to do on a page; the error's own hint names options of the command line."""
 
 
 def say(text: str) -> str:
@@ -15,8 +21,13 @@ def say(text: str) -> str:
 
 def sorry(error: StillmotionError, *, about: str = "") -> str:
     """An error and its hint."""
-    head = f"{about}: {error.message}" if about else error.message
-    return f'<div class="said error" role="alert"><b>{html.escape(head)}</b><br>{html.escape(error.hint)}</div>'
+    head = f"{about}: {error.message}" if about else _begun(error.message)
+    hint = NO_FACE if isinstance(error, NoFaceError) else error.hint
+    return f'<div class="said error" role="alert"><b>{html.escape(head)}</b><br>{html.escape(_begun(hint))}</div>'
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def tell(report: dict[str, Any]) -> str:
