@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stillmotion.core.errors import ConfigError
+from stillmotion.core.errors import ConfigError, WeightsError
 from stillmotion.methods import resolve_config
 from stillmotion.methods.kit import Kit, Names, Networks
 from stillmotion.methods.x2face.config import X2FaceConfig
+from stillmotion.methods.x2face.edits import LinearMap, PoseEdit
 from stillmotion.methods.x2face.method import NAME
 from stillmotion.methods.x2face.network import Driving, Embedding
 from stillmotion.nn.checkpoint import load_strictly, read_checkpoint
@@ -130,6 +132,37 @@ KIT = Kit(
 )
 save_bundle, open_networks = KIT.save_bundle, KIT.open_networks
 torch_engine, networks_engine = KIT.torch_engine, KIT.networks_engine
+
+
+def published_pose(read: str | Path, write: str | Path) -> PoseEdit:
+    """The released linear maps between driving vector and head pose.
+
+    Args:
+        read: `posereg.pth`: a linear layer from vector to three angles, radians.
+        write: `posetobottle.pth`: a linear layer back, and the batch norm after it.
+
+    Raises:
+        WeightsError: A file is not such a checkpoint.
+    """
+    names = ("posefrombottle.weight", "posefrombottle.bias")
+    weight, bias = _vectors(read, names)
+    steep, gain, shift, mean, variance = _vectors(
+        write, ("0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var")
+    )
+    scale = gain / np.sqrt(variance + nn.BatchNorm1d(1).eps)
+    return PoseEdit(LinearMap(weight, bias), LinearMap(scale[:, None] * steep, shift - scale * mean))
+
+
+def _vectors(path: str | Path, names: tuple[str, ...]) -> list[np.ndarray]:
+    state = read_checkpoint(path, ("state_dict",), method=f"{NAME}'s pose")["state_dict"]
+    missing = [name for name in names if name not in state]
+    if missing:
+        raise WeightsError(
+            f"{Path(path).name} has no {', '.join(missing)} (it has {', '.join(list(state)[:6])})",
+            hint="give posereg.pth first, then posetobottle.pth",
+            missing=tuple(missing),
+        )
+    return [state[name].double().numpy() for name in names]
 
 
 def published_crop(config: X2FaceConfig) -> CropContract:
