@@ -128,6 +128,7 @@ def test_a_worker_lets_in_who_has_the_token_and_says_what_it_does_not_take(
     facts = json.loads(capsys.readouterr().out)
     assert facts["seen"] > facts["dropped"]
     assert facts["p50"] > 0
+    assert facts["failed"] is False
     assert output.stat().st_size > 1000
 
 

@@ -65,7 +65,7 @@ async def _answered(work: Callable[[], Awaitable[Response]]) -> Response:
 
 
 def mount(app: FastAPI, stage: Stage) -> None:
-    """Put the live page at `/live/`, and beside it what other servers ask."""
+    """Put the live page at `/live/`, and beside it what other servers ask; for errors see `_answered`."""
     _mount_page(app, stage.backstage.place)
 
     @app.post("/live/offer")

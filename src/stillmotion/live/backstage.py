@@ -49,6 +49,9 @@ class Performance(Protocol):
         """Who performs."""
         ...
 
+    def wait(self) -> None:
+        """Return once it can begin."""
+
     def facts(self) -> dict[str, Any]:
         """The numbers."""
         ...

@@ -76,7 +76,7 @@ class Link:
         self._room = threading.Condition()
         self._number, self._pause = 0, FIRST_WAIT
         self._wire: ClientConnection | None = None
-        self._is_closed = threading.Event()
+        self._is_ready, self._is_closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -99,6 +99,10 @@ class Link:
         """Perform with another source."""
         self._source = source
         self._send(wire.pack_source(source))
+
+    def wait(self) -> None:
+        """Return once the worker has begun, or does not within `PATIENCE`."""
+        self._is_ready.wait(PATIENCE)
 
     def facts(self) -> dict[str, Any]:
         """The numbers, as `Pump` has them; delays include the way to the worker and back."""
@@ -157,6 +161,7 @@ class Link:
         """From the hello until the wire breaks."""
         self._hello(found)
         self._wire, self._pause = found, FIRST_WAIT
+        self._is_ready.set()
         self._under_way.clear()
         sender = threading.Thread(target=self._send_frames, args=(found,), daemon=True)
         sender.start()

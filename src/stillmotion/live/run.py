@@ -89,6 +89,7 @@ def run(
             calibration=None,
             sink=lambda frame, seen: [sink(frame) for sink in sinks],
         )
+        pump.wait()
         done = threading.Event()
         teller = threading.Thread(target=_tell, args=(pump, tell, done), daemon=True)
         teller.start()
@@ -100,8 +101,9 @@ def run(
         finally:
             done.set()
             sleep(0.2)  # the last frame is still being animated
+            facts = pump.facts()
             pump.close()
-        return pump.facts()
+        return facts
 
 
 def _timed(writer: VideoWriter) -> Callable[[Frame], None]:

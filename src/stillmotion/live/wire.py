@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from stillmotion.core.errors import ConfigError, CropError, ImageError, MotionError
@@ -24,6 +23,7 @@ from stillmotion.core.motion import Keypoints, Landmarks, Latent, Motion
 from stillmotion.prepare.crop import Crop
 from stillmotion.prepare.resize import resize_frame
 from stillmotion.session.live import Calibration
+from stillmotion.video.image import read_image
 
 PATH, CUT, SPEC = "/live/worker", "/live/cut", "/live/spec"
 VISITOR = "x-visitor"
@@ -93,7 +93,7 @@ def unpack(message: bytes) -> Frame:
         with Image.open(io.BytesIO(body(message)), formats=("JPEG",)) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise ImageError(f"a frame of {image.width} × {image.height} pixels is too large")
-            return np.array(image.convert("RGB"))
+            return read_image(image)
     except ImageError:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -145,8 +145,7 @@ def spec_from_json(data: Any) -> MethodSpec:
 def _motion(data: Any) -> Motion | None:
     if data is None:
         return None
-    arrays = {name: np.array(rows, np.float32) for name, rows in data.items() if name != "kind"}
-    return _KINDS[data["kind"]](**arrays)
+    return _KINDS[data["kind"]](**{name: rows for name, rows in data.items() if name != "kind"})
 
 
 def worker_address(text: str, token: str | None) -> tuple[str, str | None]:

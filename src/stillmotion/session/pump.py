@@ -62,6 +62,9 @@ class Pump:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
+    def wait(self) -> None:
+        """Return once it can begin: at once, for it has begun."""
+
     def facts(self) -> dict[str, Any]:
         """The numbers: frames per second out, frames in and dropped, delays in milliseconds, status."""
 
