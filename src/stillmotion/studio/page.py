@@ -12,7 +12,7 @@ import gradio as gr
 from gradio.data_classes import FileData, ImageData
 
 from stillmotion import weights as shipped_weights
-from stillmotion.core.errors import StillmotionError
+from stillmotion.core.errors import ImageError, StillmotionError
 from stillmotion.server.limits import Limits
 from stillmotion.studio.choices import Choices
 from stillmotion.studio.desk import Desk, examples
@@ -245,6 +245,8 @@ def _open_nothing_here(page: gr.Blocks) -> None:
 
 
 def _path(file: Any) -> str:
+    if file is None:
+        raise ImageError("there is no photo", hint="send one")
     return str(file["path"] if isinstance(file, dict) else file.path)
 
 
