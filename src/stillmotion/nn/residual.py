@@ -31,6 +31,10 @@ def unlimited(network: nn.Module) -> nn.Module:
     network.eval()
     for module in network.modules():
         if parametrize.is_parametrized(module, "weight"):
+            # torch takes `weight` off the class, which a deep copy shares with what it was copied from.
+            shared = type(module)
+            kept = {key: value for key, value in vars(shared).items() if key not in ("__dict__", "__weakref__")}
+            module.__class__ = type(shared.__name__, shared.__bases__, kept)
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
     return network
 
