@@ -244,9 +244,13 @@ def test_the_rest_pose_is_the_source_itself(bundle: Path) -> None:
 def test_several_sources_where_claimed(bundle: Path) -> None:
     """The same picture twice is that picture; the order does not matter; another picture does."""
     method = load(bundle)
-    if method.spec.max_sources == 1:
-        return  # more than one is refused: see below
     a, b, driving = pictures(method, 3, seed=5)
+    if method.spec.max_sources == 1:
+        for give in (lambda: method.encode([a, b]), lambda: Animator(method, a, also=[b])):
+            with pytest.raises(ImageError, match="takes one source image, not 2") as caught:
+                give()
+            assert caught.value.hint == "choose one, or use a multi-source method"
+        return
     motions = list(method.read(driving[None]))
 
     def frame(*sources: np.ndarray) -> np.ndarray:
