@@ -74,7 +74,7 @@ def camera_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     def frames() -> Iterator[np.ndarray]:
         for turn in np.linspace(0, 2 * np.pi, 50, endpoint=False):
-            left, top = round(96 + 40 * np.sin(turn)), round(12 + 12 * np.cos(turn))
+            left, top = round(96 + 16 * np.sin(turn)), round(12 + 6 * np.cos(turn))
             yield portrait[top : top + 240, left : left + 320]
 
     return write_y4m(tmp_path_factory.mktemp("camera") / "camera.y4m", frames())

@@ -64,6 +64,7 @@ def test_live(open_page: Open, picture: Take) -> None:
     with page.expect_response("**/live/photo") as answer:
         page.set_input_files("#photo", str(example_photo()))
     assert answer.value.status == 200
+    page.wait_for_timeout(500)
     page.wait_for_function("() => document.getElementById('said').textContent === 'Live.'")
     picture(page, "live")
     page.set_viewport_size({"width": 390, "height": 844})

@@ -72,7 +72,11 @@ def _one_photo(desk: Desk, limits: Limits) -> None:
         with gr.Column(min_width=300):
             source = gr.Radio([MINE, EXAMPLE], value=MINE, label="2 · Motion comes from")
             clip = gr.Video(label="Clip", sources=["upload"], height=240)
-            clip_said = gr.HTML(say(f"Up to {limits.seconds:g} seconds and {limits.megabytes} MB. Its sound is kept."))
+            about = {
+                MINE: say(f"Up to {limits.seconds:g} seconds and {limits.megabytes} MB. Its sound is kept."),
+                EXAMPLE: say("A recorded motion that comes with stillmotion: no clip is needed."),
+            }
+            clip_said = gr.HTML(about[MINE])
         with gr.Column(min_width=300):
             with gr.Row():
                 run = gr.Button("3 · Animate", variant="primary")
@@ -115,7 +119,7 @@ def _one_photo(desk: Desk, limits: Limits) -> None:
         for name, button in (photo_nudges if part is photo else clip_nudges).items():
             moved = button.click(handlers.nudger(name), [crop, seen], crop, **private)
             moved.then(handlers.looker(what), [part, crop, weights], [picture, seen, words], **looking)
-    source.change(lambda kind: gr.update(visible=kind == MINE), source, clip, **private)
+    source.change(lambda kind: (gr.update(visible=kind == MINE), about[kind]), source, [clip, clip_said], **private)
     example.click(lambda: (examples()[0], EXAMPLE), None, [photo, source], **private)
     find.click(handlers.find_reference, asked, [reference, reference_picture, reference_said], **looking)
     gr.on([part.change for part in asked], handlers.line, asked, line, **private, queue=False)
