@@ -23,13 +23,19 @@ from pathlib import Path
 import torch
 
 from quality import heads
-from quality.jobs import EXTRA, Job, all_jobs, given_sets, ground_of, is_done, trial_of
+from quality.jobs import EXTRA, PAIRS, Job, all_jobs, given_sets, ground_of, is_done, trial_of
 from quality.sets import HEADS, arrange
 from quality.tables import write_all
 from stillmotion.core.errors import StillmotionError
 from stillmotion.evaluate.candidates import Rebuilding, open_candidate
 from stillmotion.train.trials import bundle_of, known, make
 from stillmotion.video.target import replacing
+
+
+def pairs(word: str) -> tuple[str, int]:
+    """`SET=NUMBER`, or `NUMBER` for every set, as pattern and number."""
+    name, _, number = word.rpartition("=")
+    return name or "*", int(number)
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,7 +47,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--bench", type=Path, help="where heads-1 was rendered")
     parser.add_argument("--features", type=Path, required=True, help="SqueezeNet 1.1: perceptual terms and LPIPS")
     parser.add_argument("--lpips-heads", type=Path, required=True)
-    parser.add_argument("--pairs", type=int, default=4800, help="that each training sees")
+    parser.add_argument(
+        "--pairs",
+        nargs="+",
+        type=pairs,
+        default=PAIRS,
+        help="that each training sees: NUMBER, or SET=NUMBER",
+    )
     parser.add_argument("--clips", type=int, default=24, help="test clips of each set, evenly spread")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--ablation-seeds", type=int, default=1)

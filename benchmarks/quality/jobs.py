@@ -17,6 +17,8 @@ from stillmotion.train.trials import Budget, Ground, Trial
 ABLATED = ("shapes", HEADS)
 """Sets on which the ablation is run."""
 EXTRA = "heads.json"
+PAIRS = [("*", 4800)]
+"""Pattern of sets, and pairs that each training on them sees; of several that fit, the last counts."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ def given_sets(options: argparse.Namespace) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
+def steps_of(name: str, options: argparse.Namespace) -> int:
+    """Steps of each training on a set."""
+    return [number for pattern, number in options.pairs if fnmatch(name, pattern)][-1] // BATCH
+
+
 def all_jobs(options: argparse.Namespace) -> list[Job]:
     """What is to be trained, seed 0 of everything first, the methods before the ablation, shapes first."""
     sets = [name for name in SETS if name in given_sets(options)]
@@ -58,7 +65,7 @@ def all_jobs(options: argparse.Namespace) -> list[Job]:
 
 def trial_of(job: Job, options: argparse.Namespace) -> Trial:
     """The training of a job. `full` is the ablation's name for the first-order method."""
-    config = contenders(options.pairs // BATCH)[job.row]
+    config = contenders(steps_of(job.set, options))[job.row]
     start = None
     if job.needs is not None:
         start = trial_of(job.needs, options).folder / checkpoint.NAME
@@ -79,7 +86,7 @@ def ground_of(name: str, options: argparse.Namespace) -> Ground:
     """What all trainings on a set share."""
     return Ground(
         options.output / "data" / name,
-        Budget(steps=options.pairs // BATCH),
+        Budget(steps=steps_of(name, options)),
         instruments_of(name, options)[0],
         features=options.features,
         device="cpu",

@@ -32,7 +32,7 @@ class Words:
 
     def __init__(self, output: Path, **given: Any) -> None:
         plain: dict[str, Any] = {"shapes": Path("s"), "actions": Path("a"), "heads": Path("h"), "only": ["*"]}
-        plain |= {"pairs": 6400, "seeds": 2, "ablation_seeds": 1, "output": output}
+        plain |= {"pairs": [("*", 6400), ("actions", 3200)], "seeds": 2, "ablation_seeds": 1, "output": output}
         self.__dict__.update(plain | given)
 
 
@@ -66,6 +66,11 @@ def test_one_seed_of_everything_comes_first(tmp_path: Path) -> None:
     assert [job.name for job in found[:2]] == ["first-order/shapes/0", "monkey-net/shapes/0"]
     assert len(jobs.all_jobs(Words(tmp_path, only=["x2face/*/1"]))) == 3
     assert {job.set for job in jobs.all_jobs(Words(tmp_path, heads=None))} == {"shapes", "actions"}
+
+
+def test_a_set_may_have_a_budget_of_its_own(tmp_path: Path) -> None:
+    options = Words(tmp_path, pairs=[quality_script().pairs(word) for word in ("4800", "heads-1=800")])
+    assert [jobs.steps_of(name, options) for name in sets.SETS] == [600, 600, 100]
 
 
 def test_few_shot_waits_for_the_keypoints_that_it_starts_from(tmp_path: Path) -> None:
