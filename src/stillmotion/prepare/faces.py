@@ -21,7 +21,7 @@ from stillmotion.core.frame import Frame, check_frame
 from stillmotion.prepare.resize import resize_frame
 
 FACE_MODEL_VARIABLE = "STILLMOTION_FACE_MODEL"
-"""Environment variable with the path of the YuNet file; Haar is used where it is unset."""
+"""Environment variable with the path of the YuNet file, in place of what is the default."""
 
 YUNET_SIDES = (640, 1280, 320)
 """Longer side, in pixels, at which YuNet looks; the next one only where the last found nothing.
