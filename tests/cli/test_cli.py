@@ -203,7 +203,12 @@ def test_ctrl_c_exits_130_and_leaves_a_playable_file(tmp_path: Path, tiny_bundle
     room = tmp_path / "room"
     room.mkdir()
     words = ["animate", str(scene.picture), str(clip), "-o", str(room / "o.mp4"), "--weights", str(tiny_bundle)]
-    process = subprocess.Popen([sys.executable, "-m", "stillmotion", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stillmotion", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
     partial, deadline = room / "o.partial.mp4", time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.02)
