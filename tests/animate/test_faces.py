@@ -17,7 +17,7 @@ from stillmotion.prepare import Face, Haar, main_face
 from stillmotion.prepare.faces import FACE_MODEL_VARIABLE
 from stillmotion.prepare.landmarks import MIRRORED, Landmarker, openness
 from stillmotion.session.expression import FaceWatch
-from stillmotion.session.faces import ShippedFaces, face_detector, landmarks68, open_landmarker
+from stillmotion.session.faces import ShippedFaces, face_detector, landmarks68, open_landmarker, quick_face_detector
 from stillmotion.video.image import read_image
 
 PHOTO = Path(stillmotion.__file__).parent / "example" / "astronaut.jpg"
@@ -182,3 +182,10 @@ def test_both_together_are_the_default_and_haar_is_a_word(monkeypatch):
     monkeypatch.setenv(FACE_MODEL_VARIABLE, "/no/such/file.onnx")
     with pytest.raises(WeightsError, match="does not exist"):
         face_detector()
+
+
+def test_a_camera_is_watched_by_the_networks_alone(photo, monkeypatch):
+    monkeypatch.delenv(FACE_MODEL_VARIABLE, raising=False)
+    assert isinstance(quick_face_detector(), Landmarker)
+    assert len(quick_face_detector().find(photo)) == 1
+    assert isinstance(quick_face_detector("haar"), Haar)

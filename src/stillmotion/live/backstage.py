@@ -10,7 +10,7 @@ from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method, MethodSpec
 from stillmotion.methods import load
 from stillmotion.server.worker import Worker
-from stillmotion.session.faces import face_detector
+from stillmotion.session.faces import quick_face_detector
 from stillmotion.session.inputs import CropChoice, example_photo, open_source, pixels_from_bytes
 from stillmotion.session.latest import Latest
 from stillmotion.session.live import Calibration, LiveSession, Settings
@@ -131,7 +131,7 @@ class Here:
 
     def perform(self, source: Frame, *, settings: Settings, calibration: Calibration | None, sink: Sink) -> Pump:
         """Animate in a thread of its own."""
-        detector = face_detector(self._face_model)
+        detector = quick_face_detector(self._face_model)
         session = LiveSession(self.method, source, settings=settings, detector=detector, calibration=calibration)
         return Pump(session, sink)
 

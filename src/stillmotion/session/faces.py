@@ -97,7 +97,27 @@ def face_detector(model: str | Path | None = None) -> FaceDetector:
     Raises:
         WeightsError: The file cannot be used; nothing else is silently put in its place.
     """
+    return _named(model) or ShippedFaces()
+
+
+def quick_face_detector(model: str | Path | None = None) -> FaceDetector:
+    """What finds faces in a running camera, on one thread.
+
+    As `face_detector`, but the default is the shipped networks alone: 7 ms a look instead of 35, and
+    a crop that follows a head need not be the best one of that head.
+
+    Args:
+        model: See `face_detector`.
+
+    Raises:
+        WeightsError: See `face_detector`.
+    """
+    return _named(model) or open_landmarker(threads=1)
+
+
+def _named(model: str | Path | None) -> FaceDetector | None:
+    """The detector that was asked for, by the argument or the environment."""
     chosen = str(model or os.environ.get(FACE_MODEL_VARIABLE) or "")
     if not chosen:
-        return ShippedFaces()
+        return None
     return Haar() if chosen == HAAR else YuNet(chosen)

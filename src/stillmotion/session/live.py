@@ -20,7 +20,7 @@ from stillmotion.prepare.reference import pose_mismatch
 from stillmotion.prepare.resize import resize_frame
 from stillmotion.prepare.smooth import OneEuro
 from stillmotion.session.animator import Animator
-from stillmotion.session.faces import face_detector
+from stillmotion.session.faces import quick_face_detector
 from stillmotion.session.hold import Hold
 
 LOOK_EVERY = 0.4
@@ -165,7 +165,7 @@ class LiveSession:
         self.mismatch: float | None = None
         self._method = method
         self._wants_face = method.spec.crop == "face"
-        self._watcher = Watcher(detector or face_detector(None)) if self._wants_face else None
+        self._watcher = Watcher(detector or quick_face_detector(None)) if self._wants_face else None
         self._lock = threading.Lock()
         self._crop: Crop | None = None
         self._looked = float("-inf")
