@@ -20,13 +20,15 @@ RATE = 5e-4
 COUNT = 10
 """Keypoints, where there are any."""
 METHODS = ("first-order", "monkey-net", "x2face", "few-shot", "trinet")
+OURS = ("compositing",)
+"""The first-order method composed as in the weights that ship: the source's own pixels, moved, where trusted."""
 REDUCED = tuple(row for row in ROWS if row != FULL)
 """Rows of the ablation that are not the first-order method itself."""
 _ALIKE = {"batch": BATCH, "augmentation": AugmentationConfig()}
 
 
 def contenders(steps: int) -> dict[str, Any]:
-    """Configs by row: the five methods, then what the ablation takes away from the first.
+    """Configs by row: the five methods, ours, then what the ablation takes away from the first.
 
     Args:
         steps: Of each training; where a method has a warm-up, a quarter of them.
@@ -38,6 +40,7 @@ def contenders(steps: int) -> dict[str, Any]:
         "x2face": _x2face(),
         "few-shot": _few_shot(),
         "trinet": _trinet(warm_up=steps // 4),
+        "compositing": _compositing(rows[FULL]),
     }
     return found | {row: rows[row] for row in REDUCED}
 
@@ -47,6 +50,10 @@ def first_order() -> FirstOrderConfig:
     plain = shapes_64()
     training = replace(plain.training, learning_rate_generator=RATE, learning_rate_keypoints=RATE, **_ALIKE)
     return replace(plain, keypoints=replace(plain.keypoints, count=COUNT), training=training)
+
+
+def _compositing(plain: FirstOrderConfig) -> FirstOrderConfig:
+    return replace(plain, name="compositing", generator=replace(plain.generator, composite=True))
 
 
 def monkey_net() -> MonkeyNetConfig:

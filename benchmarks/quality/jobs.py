@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from quality import heads
-from quality.contenders import BATCH, METHODS, REDUCED, contenders
+from quality.contenders import BATCH, METHODS, OURS, REDUCED, contenders
 from quality.sets import HEADS, SETS, SIZE
 from stillmotion.evaluate.tally import Instruments, open_instruments
 from stillmotion.train import checkpoint
@@ -52,7 +52,7 @@ def steps_of(name: str, options: argparse.Namespace) -> int:
 
 
 def all_jobs(options: argparse.Namespace) -> list[Job]:
-    """What is to be trained, seed 0 of everything first, the methods before the ablation, shapes first."""
+    """What is to be trained, seed 0 of everything first, the methods before the ablation, shapes first; ours last."""
     sets = [name for name in SETS if name in given_sets(options)]
     jobs = []
     for seed in range(max(options.seeds, options.ablation_seeds)):
@@ -60,6 +60,7 @@ def all_jobs(options: argparse.Namespace) -> list[Job]:
             jobs += [Job(row, name, seed) for name in sets for row in METHODS]
         if seed < options.ablation_seeds:
             jobs += [Job(row, name, seed) for name in sets if name in ABLATED for row in REDUCED]
+    jobs += [Job(row, name, 0) for name in sets for row in OURS]
     return [job for job in jobs if any(fnmatch(job.name, pattern) for pattern in options.only)]
 
 

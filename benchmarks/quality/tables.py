@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from quality.contenders import METHODS, REDUCED
+from quality.contenders import METHODS, OURS, REDUCED
 from quality.jobs import EXTRA, Job, trial_of
 from quality.sets import FRAMES, HEADS, SIZE
 from stillmotion import methods
@@ -81,7 +81,7 @@ def write_all(made: Sequence[Made], options: argparse.Namespace, grounds: Mappin
         options: Of the command.
         grounds: Of each set.
     """
-    rivals = [(job, outcome) for job, outcome in made if job.row in METHODS]
+    rivals = [(job, outcome) for job, outcome in made if job.row in (*METHODS, *OURS)]
     speeds = time_methods({job.row: trial_of(job, options) for job, _ in rivals})
     tables, csvs, content = [], [], {}
     for name, ground in grounds.items():
@@ -117,7 +117,7 @@ def rows_of(made: Sequence[Made], options: argparse.Namespace, speeds: Mapping[s
     for row, values in found.items():
         if row in speeds:
             values["milliseconds"] = [speeds[row]]
-    return {row: found[row] for row in (COPYING, *METHODS, TRUTH) if row in found}
+    return {row: found[row] for row in (COPYING, *METHODS, *OURS, TRUTH) if row in found}
 
 
 def _facts(made: Sequence[Made], ground: Ground) -> str:
@@ -180,7 +180,7 @@ def write_picture(made: Sequence[Made], options: argparse.Namespace, ground: Gro
 def write_ablation(made: Sequence[Made], options: argparse.Namespace, ground: Ground) -> None:
     """The ablation's table and picture of a set, where one of its own rows is done; files as `ablate` writes them."""
     seeds = {job.seed for job, _ in made if job.row in REDUCED}
-    mine = [(job, outcome) for job, outcome in made if job.row not in METHODS[1:] and job.seed in seeds]
+    mine = [(job, outcome) for job, outcome in made if job.row in (METHODS[0], *REDUCED) and job.seed in seeds]
     mine.sort(key=lambda part: (part[0].seed, part[0].row == METHODS[0]))  # the full method last, as in the paper
     if not seeds:
         return
