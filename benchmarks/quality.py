@@ -1,7 +1,7 @@
-"""Train every method at equal budget at 64×64, score all alike, and tabulate; the ablation rows are trained beside.
+"""Train every method at equal budget at 64×64 and 128×128, score all alike, tabulate; the ablation is trained beside.
 
     python benchmarks/quality.py -o OUT --shapes DIR --actions DIR --heads DIR --bench DIR
-        --features FILE --lpips-heads FILE [--jobs 2] [--only METHOD/SET/SEED ...] [--table]
+        --features FILE --lpips-heads FILE [--jobs 2] [--large] [--only METHOD/SET/SEED ...] [--table]
 
 A set whose folder is not given is left out. Every training has a folder, OUT/<set>/<row>/seed-<n>; one that is done is
 not made again. The order is seed 0 of everything first. `--table` trains nothing and writes, from what is done,
@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 
 from quality import heads
-from quality.jobs import EXTRA, PAIRS, Job, all_jobs, given_sets, ground_of, is_done, trial_of
-from quality.sets import HEADS, arrange
+from quality.jobs import EXTRA, PAIRS, Job, all_jobs, given_sets, ground_of, is_done, reference_of, trial_of
+from quality.sets import SIZES, arrange, shows_heads
 from quality.tables import write_all
 from stillmotion.core.errors import StillmotionError
 from stillmotion.evaluate.candidates import Rebuilding, open_candidate
@@ -44,6 +44,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, required=True)
     for name, what in (("shapes", "published set"), ("actions", "published set"), ("heads", "rendered clips")):
         parser.add_argument(f"--{name}", type=Path, help=f"{what} to train on")
+    parser.add_argument("--large", action="store_true", help="heads-1 at 128×128 too, with one seed")
     parser.add_argument("--bench", type=Path, help="where heads-1 was rendered")
     parser.add_argument("--features", type=Path, required=True, help="SqueezeNet 1.1: perceptual terms and LPIPS")
     parser.add_argument("--lpips-heads", type=Path, required=True)
@@ -69,12 +70,14 @@ def do(job: Job, options: argparse.Namespace) -> None:
     began = time.monotonic()
     trial, ground = trial_of(job, options), ground_of(job.set, options)
     outcome = make(trial, ground)
-    if job.set == HEADS and not (trial.folder / EXTRA).exists():
+    if shows_heads(job.set) and not (trial.folder / EXTRA).exists():
         candidate = open_candidate(str(bundle_of(trial)))
         assert isinstance(candidate, Rebuilding)
         keep(
             trial.folder / EXTRA,
-            heads.score_method(candidate.method, options.bench, heads.open_finder(), most=options.clips),
+            heads.score_method(
+                candidate.method, options.bench, heads.open_finder(), size=SIZES[job.set], most=options.clips
+            ),
         )
     print(
         f"{job.name}: L1 {outcome.scores['l1_paper']:.4f} (copying {outcome.copying['l1_paper']:.4f}), "
@@ -95,11 +98,11 @@ def prepare(options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     for name, data in given_sets(options).items():
         arrange(name, data, options.output / "data", most=options.clips, bench=options.bench)
-    path = options.output / "data" / EXTRA
-    if HEADS in given_sets(options) and not path.exists():
-        find = heads.open_finder()
-        judges = {"copying": heads.score_copying, "truth": heads.score_truth}
-        keep(path, {who: judge(options.bench, find, most=options.clips) for who, judge in judges.items()})
+        path = reference_of(name, options)
+        if shows_heads(name) and not path.exists():
+            find, rules = heads.open_finder(), {"size": SIZES[name], "most": options.clips}
+            judges = {"copying": heads.score_copying, "truth": heads.score_truth}
+            keep(path, {who: judge(options.bench, find, **rules) for who, judge in judges.items()})
 
 
 def work(jobs: Sequence[Job], options: argparse.Namespace) -> list[Job]:

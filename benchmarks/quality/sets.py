@@ -1,7 +1,7 @@
 """What is trained and scored on: a published set or heads-1, arranged as a folder that `train` takes.
 
 OUT/data/<set>/train   links to the training clips, where they are
-OUT/data/<set>/test/   the fixed test clips: their first frames at 64×64, losslessly, as strips
+OUT/data/<set>/test/   the fixed test clips: their first frames, small, losslessly, as strips
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ from stillmotion.data.folder import ClipFolder
 from stillmotion.data.worlds.benchmark import HELD_OUT, Task, find_benchmark
 from stillmotion.video.target import replacing
 
-SIZE = 64
 FRAMES = 24
 """Most frames of a test clip, the first ones."""
 TRAINING = 1200
 """Most training strips of a published set, evenly spread: an epoch must be short enough for the rates to fall."""
-SETS = ("shapes", "actions", "heads-1")
 HEADS = "heads-1"
+LARGE = "heads-1-128"
+"""The same clips, at 128×128."""
+SIZES = {"shapes": 64, "actions": 64, HEADS: 64, LARGE: 128}
+"""Sets, in the order of the work, and the side of their frames in pixels."""
+
+
+def shows_heads(name: str) -> bool:
+    """Whether a set is heads-1, of either size."""
+    return name in (HEADS, LARGE)
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -41,7 +48,7 @@ def arrange(name: str, data: Path, folder: Path, *, most: int, bench: Path | Non
     """Make the folder of a set, or take the one that is there.
 
     Args:
-        name: One of `SETS`.
+        name: One of `SIZES`.
         data: The published set with `train/` and `test/`; for heads-1, rendered clips.
         folder: Where the sets lie.
         most: Test clips, evenly spread over the sorted names.
@@ -54,8 +61,8 @@ def arrange(name: str, data: Path, folder: Path, *, most: int, bench: Path | Non
     if (place / "test").is_dir():
         return place
     place.mkdir(parents=True, exist_ok=True)
-    fit = Fit((SIZE, SIZE))
-    if name == HEADS:
+    fit = Fit((SIZES[name], SIZES[name]))
+    if shows_heads(name):
         if bench is None:
             raise DataError("heads-1 is scored on its rendered benchmark", hint="give its folder: --bench")
         check_people(data)

@@ -13,15 +13,15 @@ from typing import TypeAlias
 import numpy as np
 
 from quality.contenders import METHODS, OURS, REDUCED
-from quality.jobs import EXTRA, Job, trial_of
-from quality.sets import FRAMES, HEADS, SIZE
+from quality.jobs import EXTRA, Job, reference_of, trial_of
+from quality.sets import FRAMES, SIZES, shows_heads
 from stillmotion import methods
 from stillmotion.evaluate.scores import Score
 from stillmotion.evaluate.standing import Rows, standing, standing_csv
 from stillmotion.evaluate.table import COPYING, TRUTH
 from stillmotion.evaluate.tally import COLUMNS
 from stillmotion.train.ablation import draw_trials, summed, write_tables
-from stillmotion.train.trials import Ground, Outcome, Trial, bundle_of
+from stillmotion.train.trials import Ground, Outcome, bundle_of
 from stillmotion.video.image import write_image
 from stillmotion.video.mark import software
 from stillmotion.video.target import replacing
@@ -82,14 +82,15 @@ def write_all(made: Sequence[Made], options: argparse.Namespace, grounds: Mappin
         grounds: Of each set.
     """
     rivals = [(job, outcome) for job, outcome in made if job.row in (*METHODS, *OURS)]
-    speeds = time_methods({job.row: trial_of(job, options) for job, _ in rivals})
+    sizes = sorted({SIZES[name] for name in grounds})
+    speeds = {size: time_methods(rivals, options, size=size) for size in sizes}
     tables, csvs, content = [], [], {}
     for name, ground in grounds.items():
         mine = [(job, outcome) for job, outcome in rivals if job.set == name]
         if mine:
-            found = rows_of(mine, options, speeds)
+            found = rows_of(mine, options, speeds[SIZES[name]])
             content[name] = {"rows": found, "outcomes": [asdict(outcome) for _, outcome in mine]}
-            blank = {} if name == HEADS else {"landmark_distance": "not measured"}
+            blank = {} if shows_heads(name) else {"landmark_distance": "not measured"}
             tables.append(f"### {name}\n\n{_facts(mine, ground)}\n\n{standing(found, SHOWN, blank=blank)}")
             csvs.append(standing_csv({f"{name}/{row}": values for row, values in found.items()}, SHOWN))
             tables[-1] += f"\nBy L1: {order_of(found)}\n"
@@ -106,8 +107,8 @@ def write_all(made: Sequence[Made], options: argparse.Namespace, grounds: Mappin
 def rows_of(made: Sequence[Made], options: argparse.Namespace, speeds: Mapping[str, float]) -> Table:
     """Values of all seeds on one set, by row and column."""
     found = summed([replace(outcome, row=job.row) for job, outcome in made])
-    if made[0][0].set == HEADS:
-        extra = json.loads((options.output / "data" / EXTRA).read_text(encoding="utf-8"))
+    if shows_heads(made[0][0].set):
+        extra = json.loads(reference_of(made[0][0].set, options).read_text(encoding="utf-8"))
         for row, key in ((COPYING, "copying"), (TRUTH, "truth")):
             found.setdefault(row, {}).update({name: [value] for name, value in extra[key].items()})
         for job, _ in made:
@@ -155,11 +156,12 @@ def meanings() -> str:
     return "\n".join(["### Columns\n", *(f"- {score.title}: {score.meaning}." for score in SHOWN.values()), ""])
 
 
-def time_methods(trials: Mapping[str, Trial]) -> dict[str, float]:
-    """Median milliseconds per frame of each method, in turns, one thread, a frame at a time."""
+def time_methods(made: Sequence[Made], options: argparse.Namespace, *, size: int) -> dict[str, float]:
+    """Median milliseconds per frame of each method of that size, in turns, one thread, a frame at a time."""
+    trials = {job.row: trial_of(job, options) for job, _ in made if SIZES[job.set] == size}
     opened = {row: methods.load(bundle_of(trial)) for row, trial in trials.items()}
     taken: dict[str, list[float]] = {row: [] for row in opened}
-    noise = np.random.default_rng(0).integers(0, 256, (ROUNDS, SIZE, SIZE, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (ROUNDS, size, size, 3), dtype=np.uint8)
     states = {row: method.encode([noise[0]]) for row, method in opened.items()}
     for frame in noise:
         for row, method in opened.items():

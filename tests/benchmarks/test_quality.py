@@ -31,20 +31,27 @@ class Words:
     """A command line that was parsed."""
 
     def __init__(self, output: Path, **given: Any) -> None:
-        plain: dict[str, Any] = {"shapes": Path("s"), "actions": Path("a"), "heads": Path("h"), "only": ["*"]}
+        plain: dict[str, Any] = {
+            "shapes": Path("s"),
+            "actions": Path("a"),
+            "heads": Path("h"),
+            "only": ["*"],
+            "large": False,
+        }
         plain |= {"pairs": [("*", 6400), ("actions", 3200)], "seeds": 2, "ablation_seeds": 1, "output": output}
         self.__dict__.update(plain | given)
 
 
-def test_every_method_of_the_table_is_a_contender_under_one_schedule() -> None:
-    found = contenders.contenders(800)
+@pytest.mark.parametrize("size", [64, 128])
+def test_every_method_of_the_table_is_a_contender_under_one_schedule(size: int) -> None:
+    found = contenders.contenders(800, size=size)
     assert sorted(contenders.METHODS) == methods.names()
     assert set(found) == {*contenders.METHODS, *contenders.OURS, *ROWS} - {"full"}
     for row in contenders.METHODS:
         assert methods.of_config(found[row]) == row
     for row, config in found.items():
         training = config.training
-        assert (config.size, training.batch, training.repeats) == (sets.SIZE, contenders.BATCH, 1), row
+        assert (config.size, training.batch, training.repeats) == (size, contenders.BATCH, 1), row
         rates = {value for name, value in vars(training).items() if name.startswith("learning_rate")}
         used = rates - {0.001} if row == "monkey-net" else rates  # the predictor's, which is not trained
         if row in (*contenders.REDUCED, *contenders.OURS, "first-order"):
@@ -53,8 +60,9 @@ def test_every_method_of_the_table_is_a_contender_under_one_schedule() -> None:
         assert training.augmentation == found["first-order"].training.augmentation, row
 
 
-def test_contenders_are_of_comparable_size() -> None:
-    found = contenders.contenders(800)
+@pytest.mark.parametrize("size", [64, 128])
+def test_contenders_are_of_comparable_size(size: int) -> None:
+    found = contenders.contenders(800, size=size)
     sizes = {row: sum(count_parameters(found[row]).values()) for row in contenders.METHODS}
     assert max(sizes.values()) < 1.6 * min(sizes.values())
 
@@ -69,9 +77,22 @@ def test_one_seed_of_everything_comes_first(tmp_path: Path) -> None:
     assert {job.set for job in jobs.all_jobs(Words(tmp_path, heads=None))} == {"shapes", "actions"}
 
 
+def test_the_large_set_is_asked_for_and_has_one_seed(tmp_path: Path) -> None:
+    found = [job for job in jobs.all_jobs(Words(tmp_path, large=True)) if job.set == sets.LARGE]
+    assert [(job.row, job.seed) for job in found] == [(row, 0) for row in (*contenders.METHODS, *contenders.OURS)]
+    assert not any(job.set == sets.LARGE for job in jobs.all_jobs(Words(tmp_path)))
+
+
+def test_few_shot_draws_landmarks_where_they_are_seen_and_waits_for_nobody(tmp_path: Path) -> None:
+    large = Job("few-shot", sets.LARGE, 0)
+    assert large.needs is None
+    trial = jobs.trial_of(large, Words(tmp_path, large=True))
+    assert (trial.config.points.kind, trial.config.size, trial.start) == ("landmarks", 128, None)
+
+
 def test_a_set_may_have_a_budget_of_its_own(tmp_path: Path) -> None:
     options = Words(tmp_path, pairs=[quality_script().pairs(word) for word in ("4800", "heads-1=800")])
-    assert [jobs.steps_of(name, options) for name in sets.SETS] == [600, 600, 100]
+    assert [jobs.steps_of(name, options) for name in ("shapes", "actions", sets.HEADS)] == [600, 600, 100]
 
 
 def test_few_shot_waits_for_the_keypoints_that_it_starts_from(tmp_path: Path) -> None:
@@ -151,7 +172,7 @@ def test_what_heads_1_alone_can_tell_comes_from_its_own_files(tmp_path: Path) ->
     options = Words(tmp_path)
     job = Job("x2face", sets.HEADS, 0)
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / jobs.EXTRA).write_text(
+    jobs.reference_of(sets.HEADS, options).write_text(
         json.dumps({"copying": {"landmark_distance": 7.0}, "truth": {"landmark_distance": 1.0}})
     )
     folder = jobs.trial_of(job, options).folder
