@@ -22,6 +22,7 @@ from stillmotion.session.expression import FaceWatch
 from stillmotion.session.faces import open_landmarker
 from stillmotion.session.inputs import CropChoice, crop_request
 from stillmotion.session.motionfile import MotionClip, is_motion_file
+from stillmotion.session.sight import Sight
 from stillmotion.video.read import open_video
 from stillmotion.video.stream import FrameStream
 
@@ -115,7 +116,7 @@ class Recorded:
 
 
 class Filmed:
-    """A video as a driving: each frame is cropped and read by the method.
+    """A video as a driving: each frame is cropped and read by the method, and a lost face is held.
 
     Args:
         video: Open stream.
@@ -131,20 +132,25 @@ class Filmed:
         self.has_pictures = has_pictures
         self._video, self._method, self._crop = video, method, crop
         self._clip: MotionClip | None = None
+        self._sight = Sight()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """See `Driving`."""
         count = self._video.damaged
-        return (f"{count} damaged parts of the driving clip were skipped or patched up",) if count else ()
+        damage = (f"{count} damaged parts of the driving clip were skipped or patched up",) if count else ()
+        return (*damage, *self._sight.warnings)
 
     def __iter__(self) -> Iterator[Moment]:
         if self._clip is not None:
             pictures: Iterable[Frame | None] = (p for _, p in self._frames()) if self.has_pictures else repeat(None)
             yield from map(Moment, self._clip.times, self._clip, pictures)
             return
+        self._sight = Sight()
+        is_face = self._method.spec.crop == "face"
         for time, picture in self._frames():
-            yield Moment(time, self._read(picture), picture)
+            motion = self._read(picture)
+            yield Moment(time, self._sight.see(motion, picture, time) if is_face else motion, picture)
 
     def record(self, moments: Iterable[Moment] | None = None) -> MotionClip:
         """See `Driving.record`; later passes replay the record instead of reading again."""

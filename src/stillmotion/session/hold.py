@@ -38,15 +38,16 @@ class Hold:
     """Decides what is performed at each moment.
 
     Args:
-        rest: Motion of the source itself: what is faded to.
+        rest: What is faded to, such as the motion of the source itself.
+        is_following: Begin with the driver, not with a way from rest to it.
     """
 
-    def __init__(self, rest: Keypoints | Landmarks | Latent) -> None:
+    def __init__(self, rest: Keypoints | Landmarks | Latent, *, is_following: bool = False) -> None:
         self._rest = rest
         self._shown = rest
         self._from = rest
-        self._since = 0.0
-        self._is_following = False
+        self._since = float("-inf") if is_following else 0.0
+        self._is_following = is_following
 
     @property
     def is_following(self) -> bool:
