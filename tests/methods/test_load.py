@@ -14,6 +14,7 @@ import pytest
 
 from stillmotion import methods, weights
 from stillmotion.core.errors import ConfigError, MissingExtraError, WeightsError
+from stillmotion.evaluate.naming import find_weights
 from stillmotion.methods.firstorder.method import FirstOrder
 from stillmotion.runtime.bundle import sha256
 
@@ -43,6 +44,18 @@ def test_by_path_and_by_name(shelf: Path, tiny_bundle: Path, monkeypatch: pytest
     assert methods.load(str(shelf / "toy-faces")).engine.name == "openvino"
     monkeypatch.setattr(weights, "DEFAULT", "toy-faces")
     assert methods.load().spec.weights == "tiny"
+
+
+def test_a_shipped_name_means_the_shipped_weights_also_beside_a_folder_called_so(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy-faces").mkdir()
+    assert methods.load("toy-faces").spec.weights == "tiny"
+    for place in ("./toy-faces", Path("toy-faces")):
+        with pytest.raises(WeightsError, match="toy-faces is not a weights bundle"):
+            methods.load(place)
+    assert find_weights("toy-faces") == "toy-faces"
 
 
 def test_a_misspelt_name_is_corrected(shelf: Path) -> None:

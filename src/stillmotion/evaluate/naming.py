@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stillmotion.core.errors import ConfigError, WeightsError
+from stillmotion.weights import is_shipped
 
 
 def find_weights(given: str) -> str:
@@ -15,7 +16,7 @@ def find_weights(given: str) -> str:
         WeightsError: The folder is a run that has not written its bundle.
     """
     path = Path(given)
-    if not path.is_dir() or (path / "model.json").is_file():
+    if is_shipped(given) or not path.is_dir() or (path / "model.json").is_file():
         return given
     if (path / "bundle" / "model.json").is_file():
         return str(path / "bundle")

@@ -134,8 +134,9 @@ def load(
     """A method, ready to run.
 
     Args:
-        weights: Name of shipped weights, path of a bundle folder, or, where torch is installed,
-            path of a published first-order checkpoint (`.pth.tar`). None is the shipped default.
+        weights: Name of shipped weights (a folder called like them is meant by `./heads` or a `Path`), path of a
+            bundle folder, or, where torch is installed, path of a published first-order checkpoint (`.pth.tar`).
+            None is the shipped default.
         engine: `openvino`, `onnx` and `torch` name one; `auto` takes OpenVINO where the bundle has
             exported stages, else torch.
         device: For torch, such as `cuda`; with `auto` it selects torch. None lets torch choose.
@@ -184,8 +185,8 @@ def _place(name: str) -> str:
 
 
 def _locate(weights: str | Path | None) -> Path:
-    if weights is None:
-        return shipped_weights.find()
+    if weights is None or (isinstance(weights, str) and shipped_weights.is_shipped(weights)):
+        return shipped_weights.find(weights)
     path = Path(weights)
     if path.exists():
         return path

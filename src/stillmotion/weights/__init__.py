@@ -20,6 +20,11 @@ def shipped() -> list[str]:
     return sorted(card.parent.name for card in FOLDER.glob("*/model.json") if card.parent.name != FACE.name)
 
 
+def is_shipped(word: str) -> bool:
+    """Whether a word names weights that ship. Such a name means them, also beside a folder of that name."""
+    return ALIASES.get(word, word) in shipped()
+
+
 def find(name: str | None = None) -> Path:
     """Folder of a shipped bundle; None is `DEFAULT`.
 
@@ -27,7 +32,7 @@ def find(name: str | None = None) -> Path:
         WeightsError: None of that name ships.
     """
     name, names = name or DEFAULT, shipped()
-    if ALIASES.get(name, name) in names:
+    if is_shipped(name):
         return FOLDER / ALIASES.get(name, name)
     nothing = "this copy of stillmotion ships no weights; give the path of a bundle folder, or install it again"
     hint = did_you_mean(name, names) or nothing
