@@ -38,6 +38,8 @@ class Command:
     """Names that may not appear, alone or blended; heads-1 stands for the people of that benchmark."""
     clean: bool = False
     """Leave out the flaws of a camera."""
+    faces: float = 0.0
+    """Fraction of clips in which somebody makes faces for the camera: smiles, shut eyes, mouths wide open."""
     workers: int | None = None
     """Processes (default: one per core)."""
 
@@ -58,6 +60,7 @@ class Command:
             people=self.people,
             hold_out=away,
             clean=self.clean,
+            faces=self.faces,
             workers=self.workers,
         )
         print(f"rendered {len(done)} clips into {self.output}, {self.clips - len(done)} were there")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stillmotion.data.worlds.figure import Camera, angles_of, rotation
-from stillmotion.data.worlds.motion import SHAPES, Track, make_track
+from stillmotion.data.worlds.motion import SHAPES, Track, make_faces, make_track
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -27,6 +27,20 @@ def test_tracks_differ_and_speak_and_blink() -> None:
     assert sum(bool(track.shapes[:, lids].max() > 0.8) for track in tracks) >= 7
     mouth = [SHAPES.index(name) for name in ("AE_AA_h", "MouthOpen_h", "AO_a_h", "UW_U_h", "MPB_Up_h")]
     assert sum(bool((track.shapes[:, mouth].max(0) > 0.2).sum() >= 3) for track in tracks) >= 5
+
+
+def test_faces_show_and_hide_teeth_and_keep_eyes_shut() -> None:
+    tracks = [make_faces(seed, 16, fps=4.0) for seed in range(60)]
+    shapes = np.concatenate([track.shapes for track in tracks])
+    assert (shapes >= 0).all()
+    assert (shapes <= 1).all()
+    smile, lids = SHAPES.index("RsmileOpen_h"), [SHAPES.index(f"{side}eyeClose_h") for side in "LR"]
+    reach = np.array([np.ptp(track.shapes[:, smile]) for track in tracks])
+    assert (reach > 0.4).mean() > 0.35, "in many clips a smile with teeth comes or goes"
+    assert 0.1 < (shapes[:, lids].min(1) > 0.9).mean() < 0.5, "eyes are shut in a good part of the frames"
+    plain = np.concatenate([make_track(seed, 16, fps=4.0).shapes for seed in range(60)])
+    assert (plain[:, smile] > 0.4).mean() < 0.5 * (shapes[:, smile] > 0.4).mean()
+    np.testing.assert_array_equal(tracks[3].head, make_track(3, 16, fps=4.0).head)
 
 
 def test_most_poses_are_moderate_and_some_are_wide() -> None:

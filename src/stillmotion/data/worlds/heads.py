@@ -24,7 +24,7 @@ from stillmotion.data.worlds.figure import Figure
 from stillmotion.data.worlds.glasses import GLASSES, make_glasses
 from stillmotion.data.worlds.identity import blend, paint_regions, skin_level, tint
 from stillmotion.data.worlds.look import Look, expose, make_look
-from stillmotion.data.worlds.motion import Track, make_track
+from stillmotion.data.worlds.motion import Track, make_faces, make_track
 from stillmotion.data.worlds.pack import Cast, find_glb, pack_avatars
 from stillmotion.data.worlds.performance import Framing, make_framing, perform
 from stillmotion.data.worlds.scene import Stage
@@ -45,6 +45,7 @@ class Recipe:
         people: Names that may appear; empty for all.
         blended: Fraction of clips that show a blend of two or three people.
         clean: No noise, blur, cast, nor coarse compression.
+        faces: Fraction of clips in which somebody makes faces for the camera; the others speak.
     """
 
     seed: int = 0
@@ -55,6 +56,7 @@ class Recipe:
     people: tuple[str, ...] = ()
     blended: float = 0.6
     clean: bool = False
+    faces: float = 0.0
 
 
 class Theatre:
@@ -96,7 +98,8 @@ class Theatre:
     def clip(self, index: int) -> tuple[np.ndarray, ClipTruth]:
         """Clip number `index` of the recipe: frames `uint8 (t, size, size, 3)` and truth."""
         seed = clip_seed(self.recipe.seed, index)
-        track = make_track(seed, self.recipe.frames, fps=self.recipe.fps)
+        makes_faces = np.random.default_rng([seed, 6029]).random() < self.recipe.faces
+        track = (make_faces if makes_faces else make_track)(seed, self.recipe.frames, fps=self.recipe.fps)
         return self.play(self.someone(seed), track, look=seed, framing=make_framing(seed), motion=f"track-{seed}")
 
     def play(
@@ -165,6 +168,7 @@ def render_heads(
     people: Sequence[str] = (),
     hold_out: Sequence[str] = (),
     clean: bool = False,
+    faces: float = 0.0,
     start: int = 0,
     workers: int | None = None,
     progress: bool = True,
@@ -183,6 +187,7 @@ def render_heads(
         people: Names that may appear; empty for all.
         hold_out: Names that may not, neither alone nor blended.
         clean: Without the camera's flaws.
+        faces: Fraction of clips in which somebody makes faces for the camera, in [0, 1].
         start: Number of the first clip.
         workers: Processes; as many as there are cores by default.
         progress: Show a bar.
@@ -195,7 +200,7 @@ def render_heads(
         EngineError: No EGL context can be made.
         OutputError: The folder cannot be written.
     """
-    recipe = Recipe(seed, frames, fps, size, truth_size, tuple(people), clean=clean)
+    recipe = Recipe(seed, frames, fps, size, truth_size, tuple(people), clean=clean, faces=faces)
     missing = [index for index in range(start, start + clips) if not has_clip(output, index)]
     if not missing:
         return []

@@ -6,7 +6,7 @@ Angles are radians, lengths metres, shape weights nominally in [0, 1].
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -67,6 +67,20 @@ _MOODS: tuple[dict[str, float], ...] = (
     {"JawFront_h": 0.6, "Chin_h": 0.5},
     {"MouthOpen_h": 0.9, "RbrowUp_h": 0.5, "LbrowUp_h": 0.5},
     {"Shout_h": 0.8, "Rsquint_h": 0.4, "Lsquint_h": 0.4},
+)
+# Faces that somebody makes for the camera, from one to the next.
+_FACES: tuple[dict[str, float], ...] = (
+    {},
+    {"RsmileOpen_h": 1.0, "LsmileOpen_h": 1.0, "RlipUp_h": 0.4, "LlipUp_h": 0.4, "RlowLid_h": 0.4, "LlowLid_h": 0.4},
+    {"RsmileOpen_h": 0.9, "LsmileOpen_h": 0.9, "RlipUp_h": 0.3, "LlipUp_h": 0.3, "RlipDown_h": 0.4, "LlipDown_h": 0.4},
+    {"RsmileOpen_h": 0.8, "LsmileOpen_h": 0.8, "MouthOpen_h": 0.5, "Rsquint_h": 0.4, "Lsquint_h": 0.4},
+    {"RsmileClose_h": 1.0, "LsmileClose_h": 1.0},
+    {"MouthOpen_h": 1.0},
+    {"Shout_h": 1.0},
+    {"AO_a_h": 1.0, "MouthOpen_h": 0.3},
+    {"Kiss_h": 0.9},
+    {"MPB_Up_h": 0.8, "MPB_Down_h": 0.8},
+    {"RlipUp_h": 0.8, "LlipUp_h": 0.8, "RlipDown_h": 0.8, "LlipDown_h": 0.8},
 )
 
 
@@ -133,6 +147,34 @@ def make_track(seed: int, frames: int, *, fps: float = 25.0) -> Track:
         shapes=_face(rng, time, lids).astype(np.float32),
         camera=_camera(rng, time).astype(np.float32),
     )
+
+
+def make_faces(seed: int, frames: int, *, fps: float = 25.0) -> Track:
+    """A performance of faces made for the camera: teeth shown and hidden, mouths wide open, eyes kept shut.
+
+    What a photo starts from more often than a speaker passes through it. Head, gaze and camera move as in `make_track`.
+
+    Args:
+        seed: Any integer; equal seeds give equal tracks.
+        frames: Length.
+        fps: Frames a second.
+    """
+    track, rng = make_track(seed, frames, fps=fps), np.random.default_rng([seed, 5119])
+    time = np.arange(frames) / fps
+    out = np.zeros((frames, len(SHAPES)))
+    now = -rng.uniform(0.0, 1.0)
+    while now < (time[-1] if frames else 0.0):
+        hold = rng.uniform(0.2, 1.0)
+        _add(out, _FACES[rng.integers(len(_FACES))], rng.uniform(0.5, 1.0) * _bump(time, now, 0.3, hold))
+        now += 0.3 + hold  # the next face comes while this one goes
+    _calm_mouth(out)
+    lids = np.zeros(frames)
+    for start in _events(rng, time, 0.5):
+        lids = np.maximum(lids, _bump(time, start, 0.12, rng.uniform(0.1, 1.0)))
+    for side in "RL":
+        wide = 1.0 - 0.3 * out[:, _COLUMN[f"{side}squint_h"]]
+        out[:, _COLUMN[f"{side}eyeClose_h"]] = wide * lids * (rng.random() < 0.9)  # now and then a wink
+    return replace(track, shapes=np.clip(out, 0.0, 1.0).astype(np.float32))
 
 
 def _wander(rng: np.random.Generator, time: np.ndarray, reach: float, rate: float) -> np.ndarray:
