@@ -52,7 +52,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--avatars", type=Path, help="folder of GLB files, or a pack of them; rendered beside training")
     parser.add_argument("--render", type=int, default=720, help="clips of 16 frames to render")
     parser.add_argument("--rendered", type=Path, help="folder of rendered clips; RUN/rendered by default")
-    parser.add_argument("--faces", type=float, default=0.4, help="share of rendered clips in which somebody makes faces")
+    parser.add_argument("--faces", type=float, default=0.4, help="share of rendered clips that show made faces")
     parser.add_argument("--rendered-share", type=float, default=0.7)
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="folders of real clips")
     parser.add_argument("--hold-out", nargs="*", default=["brbk7n", "pwij3p"])
