@@ -71,6 +71,8 @@ def test_bodies_want_a_detector_or_boxes(videos: Path, tmp_path: Path, capsys) -
     [
         (["--overlap", "0"], "overlap 0.0 makes no sense"),
         (["--size", "33"], "size 33 makes no sense"),
+        (["--least-frames", "0"], "least frames 0 makes no sense"),
+        (["--least-side", "0"], "least side 0 makes no sense"),
         (["--test-share", "2"], "test share 2.0 makes no sense"),
         (["--workers", "-1"], "-1 workers make no sense"),
         (["--set", "taichi"], "taichi needs its annotations"),
@@ -82,6 +84,13 @@ def test_what_makes_no_sense_is_refused(videos: Path, tmp_path: Path, capsys, wo
     given = ["prepare", "faces", str(videos), "-o", str(tmp_path / "set"), *words]
     assert main(given if "--workers" in words else [*given, "--workers", "0"]) == 1
     assert f"error: {said}" in capsys.readouterr().err
+
+
+def test_clips_beside_the_videos(videos: Path, capsys) -> None:
+    for output in (videos, videos / "set"):
+        assert main(["prepare", "folder", str(videos), "-o", str(output), "--workers", "0"]) == 1
+        assert "lies in the folder of videos" in capsys.readouterr().err
+    assert sorted(path.name for path in videos.iterdir()) == ["ann#1.mp4", "bob#1.mp4"]
 
 
 def test_no_such_folder(tmp_path: Path, capsys) -> None:

@@ -102,7 +102,9 @@ class Preparing:
 
         rule |= RULES.get(self.set or "", {})
         rule |= {"shape": self.shape, "most_frames": self.most_frames}
-        rule |= {name: getattr(self, name) for name in ("least_frames", "least_side") if getattr(self, name)}
+        rule |= {
+            name: getattr(self, name) for name in ("least_frames", "least_side") if getattr(self, name) is not None
+        }
         plan = Plan(
             videos=self.videos.absolute(),
             output=self.output.absolute(),

@@ -62,7 +62,8 @@ def _visible(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=lambda p: natural_key(p.name))
 
 
-def _without_suffix(path: Path, root: Path) -> str:
+def name_below(path: Path, root: Path) -> str:
+    """What a clip is called: its path below `root`, with `/`, without a suffix that loaders know."""
     known = path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES
     return (path.with_suffix("") if known else path).relative_to(root).as_posix()
 
@@ -73,13 +74,13 @@ def _walk(folder: Path, root: Path) -> Iterator[Clip]:
         if path.is_dir():
             # Frame folders made by the published scripts are *named* like videos: `id#clip.mp4/0000001.png`.
             if list_frames(path):
-                yield Clip(_without_suffix(path, root), path, "frames")
+                yield Clip(name_below(path, root), path, "frames")
             else:
                 yield from _walk(path, root)
         elif suffix in VIDEO_SUFFIXES:
-            yield Clip(_without_suffix(path, root), path, "video")
+            yield Clip(name_below(path, root), path, "video")
         elif suffix in PICTURE_SUFFIXES and folder == root:
-            yield Clip(_without_suffix(path, root), path, "strip")
+            yield Clip(name_below(path, root), path, "strip")
 
 
 def find_clips(folder: Path) -> list[Clip]:

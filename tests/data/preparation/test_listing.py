@@ -66,13 +66,16 @@ def test_wrong_rows_are_listed_never_skipped_silently(tmp_path: Path) -> None:
         "v,0,5,nothing,25,64,48,train,",
         "v,0,5,1-2-1-4,25,64,48,train,",
         "v,0,5,1-2-3-4,0,64,48,train,",
+        "v,0,5,1-2-3-4,25,64,48,validation,",
+        "v,0,5,1-2-3-4,25,64,48,../train,",
         ",0,5,1-2-3-4,25,64,48,train,",
         "v,0",
     ]
     rows, wrong = read_annotations(csv(tmp_path / "a.csv", ROW, *bad, ROW))
     assert len(rows) == 1
-    assert [line.split(":")[0] for line in wrong] == [f"line {number}" for number in range(3, 10)]
+    assert [line.split(":")[0] for line in wrong] == [f"line {number}" for number in range(3, 12)]
     assert "frames 5 to 5 are none" in wrong[0]
+    assert "partition 'validation' is neither train nor test nor empty" in wrong[4]
     assert "the same clip as on an earlier line" in wrong[-1]
 
 
@@ -223,6 +226,16 @@ def test_fashion_by_its_lists_of_addresses(tmp_path: Path) -> None:
         ("B2", "train", True),
     ]
     assert listing.notes == ["fashion_test.txt is not there: the test side is empty"]
+
+
+def test_fashion_twice_in_a_list_is_said_and_on_both_sides_a_leak(tmp_path: Path) -> None:
+    touch(tmp_path, "A1.mp4", "B2.mp4")
+    (tmp_path / "fashion_train.txt").write_text("x/A1.mp4\nx/B2.mp4\nx/A1.mp4\n")
+    (tmp_path / "fashion_test.txt").write_text("x/A1.mp4\n")
+    listing = read_set("fashion", tmp_path)
+    assert listing.notes == ["fashion_train.txt: A1 stands there twice"]
+    assert [(e.name, e.partition) for e in listing.entries] == [("A1", "train"), ("B2", "train"), ("A1#test", "test")]
+    assert find_leaks(listing.entries).identities == ("A1",)
 
 
 def test_taichi_and_the_numbers_that_were_published(tmp_path: Path) -> None:

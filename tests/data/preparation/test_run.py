@@ -100,6 +100,22 @@ def test_a_set_is_cut_again_from_its_own_annotations(videos: Path, plan: Callabl
     assert state(again.output) == state(plan().output)
 
 
+def test_videos_in_folders_are_found_again_by_their_annotations(
+    videos: Path, plan: Callable[..., Plan], tmp_path: Path
+) -> None:
+    (videos / "deep").mkdir()
+    (videos / "ann#1.mp4").rename(videos / "deep" / "ann#1.mp4")
+    (videos / "cy#1.mp4").rename(videos / "001_deliberate_smile_1.mp4")
+    (videos / "bob#1.mp4").unlink()
+    run(videos, plan())
+    rows, _ = read_annotations(plan().output / ANNOTATIONS)
+    assert {row.video for row in rows} == {"deep/ann#1", "001_deliberate_smile_1"}
+    assert prepare(list_annotated(videos, rows), plan(output=tmp_path / "again"), workers=0).missing == 0
+    prepare(read_set("nemo", videos), plan(output=tmp_path / "nemo"), workers=0)
+    (row,), _ = read_annotations(tmp_path / "nemo" / ANNOTATIONS)
+    assert row.video == "001_deliberate_smile_1"
+
+
 def test_pictures_in_folders_that_are_named_like_videos(videos: Path, plan: Callable[..., Plan]) -> None:
     run(videos, plan(kind="png"))
     assert len([clip for part in ("train", "test") for clip in find_clips(plan().output / part)]) == 3
@@ -310,6 +326,22 @@ def test_other_options_need_another_folder(videos: Path, plan: Callable[..., Pla
         plan(size=33)
     with pytest.raises(ConfigError, match="fps 0 makes no sense"):
         plan(rate=Fraction(0))
+
+
+def test_clips_are_never_taken_for_videos(videos: Path, plan: Callable[..., Plan]) -> None:
+    for output in (videos, videos / "set", videos / "deep" / "set"):
+        with pytest.raises(ConfigError, match="lies in the folder of videos"):
+            plan(output=output)
+
+
+def test_a_test_side_without_a_clip_is_said(videos: Path, plan: Callable[..., Plan]) -> None:
+    run(videos, plan())
+    (held,) = [path.name[:-18] for path in (plan().output / "test").glob("*.mp4")]
+    write_clip(videos / f"{held}.mp4", square_frames([None] * 6), fps=Fraction(25))
+    summary = run(videos, plan())
+    assert summary.clips == {"train": 2, "test": 0}
+    assert summary.problems[0].startswith("nobody is held out: of the people chosen for testing no clip came")
+    assert not run(videos, plan(), test_share=0.0).problems[1:]
 
 
 def test_two_runs_at_once_are_refused(plan: Callable[..., Plan]) -> None:

@@ -23,6 +23,7 @@ from stillmotion.video.target import replacing
 
 COLUMNS = ("video_id", "start", "end", "bbox", "fps", "width", "height", "partition")
 PERSON = "person_id"
+PARTITIONS = ("train", "test", "")
 _BOX = re.compile(r"(-?\d+(?:\.\d+)?)-(-?\d+(?:\.\d+)?)-(-?\d+(?:\.\d+)?)-(-?\d+(?:\.\d+)?)")
 
 
@@ -127,8 +128,10 @@ def _annotation(row: dict[str, str]) -> Annotation:
         raise ValueError(f"bbox {row['bbox']} has no pixels")
     if fps <= 0 or min(size) < 1:
         raise ValueError(f"{row['fps']} frames per second of {row['width']}x{row['height']} pixels make no sense")
-    person = (row.get(PERSON) or "").strip()
-    return Annotation(row["video_id"].strip(), start, stop, box, fps, size, row["partition"].strip(), person)
+    person, partition = (row.get(PERSON) or "").strip(), row["partition"].strip().lower()
+    if partition not in PARTITIONS:
+        raise ValueError(f"partition {row['partition']!r} is neither train nor test nor empty")
+    return Annotation(row["video_id"].strip(), start, stop, box, fps, size, partition, person)
 
 
 def write_annotations(path: Path, annotations: Iterable[Annotation]) -> None:

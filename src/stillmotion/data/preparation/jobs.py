@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from stillmotion.core.errors import ConfigError, OutputError, StillmotionError, WeightsError
+from stillmotion.data.clips import name_below
 from stillmotion.data.preparation.annotations import Annotation
 from stillmotion.data.preparation.boxes import Box, grown
 from stillmotion.data.preparation.entries import Entry, Guide, plain_name
@@ -23,7 +24,7 @@ from stillmotion.video.target import remove
 Status: TypeAlias = Literal["done", "failed", "missing"]
 Record: TypeAlias = dict[str, Any]
 """What became of a video, as it stands in the journal: `video`, `status`, `clips`, `dropped`,
-`problems`, `source` (bytes and time of the file)."""
+`problems`, `source` (bytes and time of the file), `found` (the file's own name below the folder)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,13 @@ class Plan:
         """Refuse what cannot be written.
 
         Raises:
-            ConfigError: The size or the rate makes no sense.
+            ConfigError: The size or the rate makes no sense, or the clips would be taken for videos.
         """
+        if self.output == self.videos or self.videos in self.output.parents:
+            raise ConfigError(
+                f"{self.output} lies in the folder of videos: the next run would take its clips for videos",
+                hint="choose an output folder outside of it",
+            )
         if not 16 <= self.size <= 4096 or self.size % 2:
             raise ConfigError(f"size {self.size} makes no sense", hint="an even number of pixels from 16 to 4096")
         if self.rate is not None and not 0 < self.rate <= 1000:
@@ -120,6 +126,8 @@ def do(job: Job) -> Record:
     record |= {"source": source_mark(entry), "rows": len(entry.annotations)}
     if entry.clip is None:
         return record | {"status": "missing", "problems": [f"there is no video {entry.name}"]}
+    path = entry.clip.path
+    record["found"] = name_below(path, plan.videos) if path.is_relative_to(plan.videos) else entry.clip.name
     finder = opened(plan.finder) if plan.finder is not None and not entry.annotations else None
     began = time.monotonic()
     cutter = Cutter((plan.size, plan.size), plan.kind)

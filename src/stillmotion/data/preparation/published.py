@@ -113,6 +113,7 @@ def _fashion(videos: Path) -> Listing:
     if not any(path.is_file() for path in lists.values()):
         return _each_alone(videos)
     found = videos_by_name(videos)
+    sides: dict[str, set[str]] = defaultdict(set)
     listing = Listing([])
     for part, path in lists.items():
         if not path.is_file():
@@ -120,7 +121,13 @@ def _fashion(videos: Path) -> Listing:
             continue
         for line in filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())):
             name = PurePosixPath(urlsplit(line).path).stem
-            listing.entries.append(Entry(plain_name(name), found.get(name), name, part))
+            if part in sides[name]:
+                listing.notes.append(f"{path.name}: {name} stands there twice")
+                continue
+            # On both sides it is a leak, which is reported; its two clips need two names.
+            own = plain_name(name) + (f"#{part}" if sides[name] else "")
+            listing.entries.append(Entry(own, found.get(name), name, part))
+            sides[name].add(part)
     return listing
 
 

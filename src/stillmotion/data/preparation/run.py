@@ -165,6 +165,11 @@ def prepare(
     summary.skipped, summary.leaks_dropped = len(entries) - len(todo), left_out
     summary.published = published or {}
     summary.problems += _strangers(records, plan.output)
+    if summary.clips["train"] and not summary.clips["test"] and "test" in parts.values():
+        summary.problems.append(
+            "nobody is held out: of the people chosen for testing no clip came; move clips of others into test, "
+            "or prepare into another folder with another --seed"
+        )
     _write(summary, records, plan.output)
     return summary
 
@@ -276,7 +281,9 @@ def summarise(records: Sequence[Record], output: Path, *, leaks: Leaks, notes: S
 def _write(summary: Summary, records: Sequence[Record], output: Path) -> None:
     with replacing(output / REPORT) as partial:
         partial.write_text(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_annotations(output / ANNOTATIONS, (_annotation(r["video"], clip) for r in records for clip in r["clips"]))
+    write_annotations(
+        output / ANNOTATIONS, (_annotation(r.get("found", r["video"]), clip) for r in records for clip in r["clips"])
+    )
 
 
 def _annotation(video: str, clip: Record) -> Annotation:
