@@ -282,7 +282,7 @@ def _write(summary: Summary, records: Sequence[Record], output: Path) -> None:
     with replacing(output / REPORT) as partial:
         partial.write_text(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     write_annotations(
-        output / ANNOTATIONS, (_annotation(r.get("found", r["video"]), clip) for r in records for clip in r["clips"])
+        output / ANNOTATIONS, (_annotation(r.get("found") or r["video"], clip) for r in records for clip in r["clips"])
     )
 
 
