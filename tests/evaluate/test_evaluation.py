@@ -151,21 +151,25 @@ def test_an_answer_in_which_nothing_is_found_is_said(data: Path, tmp_path: Path)
     got = means(result)["black"]
     assert got["mkr_exact"][0] == 1
     assert "akd_exact" not in got
-    assert (
-        "black, clip a: AKD exact *not measured* (discs finds nothing in any frame of the answer)" in result.markdown()
-    )
+    why = "discs finds nothing in any frame of the answer"
+    assert f"- black, 3 clips (a, b, c): AKD paper, AKD exact *not measured* ({why})." in result.markdown()
+    assert ("black", "a", "akd_exact", why) in result.partly
 
 
 def test_a_detector_that_finds_nothing_is_said(data: Path) -> None:
     result = run(data, Rebuilding("perfect", Exact()), detector=Detector("blind", "faces", lambda frame: None))
-    assert "MKR exact *not measured* (blind finds nothing in any true frame)" in result.markdown()
+    said = [line for line in result.markdown().splitlines() if "blind finds nothing" in line]
+    assert said == [
+        "- everybody, 3 clips (a, b, c): AKD paper, AKD exact, MKR paper, MKR exact *not measured* "
+        "(blind finds nothing in any true frame)."
+    ]
     assert means(result)[TRUTH]["found"][0] == 0
 
 
 def test_one_true_frame_without_a_face_stops_the_paper_form_alone(data: Path) -> None:
     write_strip(data / "test" / "a.png", [disc(0), disc(1) * 0, disc(2)])
     result = run(data, Rebuilding("perfect", Exact()))
-    assert "clip a: AKD paper *not measured* (the true frame 1 shows no face" in result.markdown()
+    assert "everybody, clip a: AKD paper *not measured* (the true frame 1 shows no face" in result.markdown()
     entry = next(e for e in result.entries if (e.who, e.clip) == ("perfect", "a"))
     assert "akd_exact" in entry.scores
     assert "akd_paper" not in entry.scores
@@ -186,8 +190,22 @@ def test_clips_of_another_length(data: Path, tmp_path: Path, count: int, said: s
 
 def test_a_candidate_without_any_clip_is_an_error(data: Path, tmp_path: Path) -> None:
     write_strip(tmp_path / "made" / "other.png", [disc(0), disc(1)])
-    with pytest.raises(DataError, match="could be scored for made: made has no clip a"):
+    with pytest.raises(DataError, match="could be scored for made: made has no clip a") as caught:
         run(data, Made(tmp_path / "made"))
+    assert caught.value.hint.startswith("a folder of clips is named like the true ones")
+
+
+def test_no_clips_asked_for(data: Path) -> None:
+    clips = open_clips(data, Fit((SIDE, SIDE)))
+    with pytest.raises(ConfigError, match="0 clips make no score"):
+        evaluate([Rebuilding("perfect", Exact())], clips, instruments(), videos=0)
+
+
+def test_who_lacks_the_first_clip_keeps_his_row(data: Path, tmp_path: Path) -> None:
+    write_strip(tmp_path / "made" / "c.png", [disc(i) for i in range(3)])
+    page = run(data, Made(tmp_path / "made"), Rebuilding("perfect", Exact())).markdown()
+    places = [page.index(f"| {who} |") for who in (COPYING, "made", "perfect", TRUTH)]
+    assert places == sorted(places)
 
 
 def test_a_broken_clip_costs_only_itself_and_is_said(data: Path) -> None:
@@ -289,5 +307,13 @@ def test_the_verb(data: Path, tmp_path: Path, tiny_bundle: Path, capsys) -> None
     assert len(json.loads(capsys.readouterr().out)["means"]) == 4  # both, copying, the truth
     assert main([*words, "--detector", "stilmotion"]) == 1
     assert "there is no detector 'stilmotion'" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    into_file = [str(tmp_path / "file") if word == str(tmp_path / "out") else word for word in words]
+    assert main([*into_file, "--detector", "none"]) == 1
+    assert "file is a file, or lies in one" in capsys.readouterr().err
+    deep = [str(tmp_path / "new" / "deep") if word == str(tmp_path / "out") else word for word in words]
+    assert main([*deep, "--detector", "none", "--videos", "1", "--json"]) == 0
+    assert (tmp_path / "new" / "deep" / "evaluate.md").is_file()
+    capsys.readouterr()
     assert main([*words, "--lpips-heads", "x.pth"]) == 1
     assert "LPIPS needs two files" in capsys.readouterr().err

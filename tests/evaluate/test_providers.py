@@ -134,12 +134,18 @@ def test_none_is_no_detector() -> None:
     assert open_detector("none") is None
 
 
-@pytest.mark.parametrize(("name", "module"), [("face-alignment", "face_alignment"), ("mediapipe", "mediapipe")])
-def test_packages_that_are_not_installed(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "module", "wanted"),
+    [
+        ("face-alignment", "face_alignment", "'face-alignment'"),
+        ("mediapipe", "mediapipe", "'mediapipe<=0.10.21' 'protobuf<5'"),
+    ],
+)
+def test_packages_that_are_not_installed(name: str, module: str, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=f"the detector {name} is not installed") as caught:
         open_detector(name)
-    assert f"pip install '{name}'" in caught.value.hint
+    assert f"pip install {wanted}," in caught.value.hint
 
 
 def test_face_alignment_is_called_as_the_published_scripts_do(monkeypatch: pytest.MonkeyPatch) -> None:

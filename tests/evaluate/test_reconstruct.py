@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stillmotion.core.errors import DataError
+from stillmotion.core.errors import ConfigError, DataError, OutputError
 from stillmotion.core.flow import Flow, make_grid
 from stillmotion.core.frame import Frame, to_planes
 from stillmotion.core.method import MethodSpec, Rendering, State
@@ -154,3 +154,12 @@ def test_lpips_joins_the_table(data: Path) -> None:
     report = reconstruct(Brightness(), data, lpips=Constant())  # type: ignore[arg-type]
     assert report.mean()["lpips"] == pytest.approx(0.25)
     assert "LPIPS: not measured" not in report.text()
+
+
+def test_what_cannot_come_to_a_report_is_refused_before_the_first_clip(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="0 clips make no score"):
+        reconstruct(Brightness(), data, videos=0)
+    seen: list[int] = []
+    with pytest.raises(OutputError, match=r"the folder .*none does not exist"):
+        reconstruct(Brightness(), data, output=tmp_path / "none" / "r.json", progress=lambda done, _: seen.append(done))
+    assert seen == []

@@ -25,6 +25,13 @@ def test_the_mean_lies_within_its_interval() -> None:
     assert mean({"one": 2.0}) == (2, 2, 2)
 
 
+def test_one_clip_has_no_interval() -> None:
+    alone = [entry for entry in ENTRIES if entry.clip == "clip 0"]
+    assert "| ours | 0.4000 | 0.500 |" in markdown(alone, bars=())
+    told = json.loads(json.dumps(as_dict(alone), allow_nan=False))
+    assert told["means"]["reconstruct"]["ours"]["l1"]["mean"] == [pytest.approx(0.4), None, None]
+
+
 def test_copying_is_as_good_as_itself() -> None:
     copied = values(ENTRIES, "reconstruct", COPYING, score="l1")
     assert ratio(copied, copied) == (1, 1, 1)

@@ -62,7 +62,7 @@ class Command:
             ConfigError: Nobody to score, or one of the two files of LPIPS without the other.
         """
         from stillmotion.evaluate.candidates import common_fit, named_apart, open_candidate
-        from stillmotion.evaluate.evaluation import evaluate, open_clips
+        from stillmotion.evaluate.evaluation import evaluate, open_clips, open_output
         from stillmotion.evaluate.tally import open_instruments
 
         if not self.runs:
@@ -78,6 +78,7 @@ class Command:
             features=self.features,
             lpips=(self.lpips_trunk, self.lpips_heads),
         )
+        open_output(self.output)
         with progress_bar("scoring", unit="clips") as progress:
 
             def show(done: int, total: int) -> None:

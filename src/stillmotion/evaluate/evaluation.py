@@ -15,23 +15,25 @@ from pathlib import Path
 
 import numpy as np
 
-from stillmotion.core.errors import DataError
+from stillmotion.core.errors import DataError, OutputError
 from stillmotion.core.frame import Frame, to_planes
 from stillmotion.data.clips import Subset
 from stillmotion.data.decode import Fit
 from stillmotion.data.folder import ClipFolder
 from stillmotion.evaluate.candidates import Answering, Candidate, Copying
 from stillmotion.evaluate.frechet import frechet_interval
-from stillmotion.evaluate.reconstruct import batches
+from stillmotion.evaluate.reconstruct import batches, check_videos
 from stillmotion.evaluate.steadiness import StepFinder
-from stillmotion.evaluate.table import TRUTH, Entry, Interval, as_csv, mean_of, names, task_table
+from stillmotion.evaluate.table import TRUTH, Entry, Interval, as_csv, finite, mean_of, names, task_table
 from stillmotion.evaluate.tally import COLUMNS, Instruments, Tally, Watch
 from stillmotion.session.faces import face_detector
 from stillmotion.video.mark import software
-from stillmotion.video.target import check_folder, replacing
+from stillmotion.video.target import output_error, replacing
 
 TASK = "reconstruct"
 FILES = ("evaluate.md", "evaluate.csv", "evaluate.json")
+SHOWN_CLIPS = 4
+"""Clips of a kind that the page names; the JSON file has them all."""
 
 
 @dataclass
@@ -59,15 +61,29 @@ class Evaluation:
         shown = [name for name in COLUMNS if self._has(name)]
         meanings = [f"- {COLUMNS[name].title}: {COLUMNS[name].meaning}." for name in shown]
         gone = [f"- {COLUMNS[name].title}: *not measured* ({why})." for name, why in self.unmeasured.items()]
-        lost = [f"- {who}, clip {clip}: not scored ({why})." for who, clip, why in self.missed]
-        lost += [
-            f"- {who}, clip {clip}: {COLUMNS[score].title} *not measured* ({why})."
-            for who, clip, score, why in self.partly
-        ]
+        lost = [f"- {who}, clip {clip}: not scored ({why})." for who, clip, why in self.missed] + self._partly_lines()
         parts = ["\n".join(self.facts), task_table(self.entries, TASK, columns=COLUMNS, whole=self.whole).rstrip()]
         parts += ["In brackets: 95 % bootstrap interval, whole clips drawn 2000 times (Fréchet: 200)."]
         parts += ["\n".join(lines) for lines in (meanings, gone, lost) if lines]
         return "\n\n".join(parts) + "\n"
+
+    def _partly_lines(self) -> list[str]:
+        """A line for each reason and those whom it concerns alike; `evaluate.json` has every clip."""
+        scores: dict[tuple[str, str, str], list[str]] = {}
+        for who, clip, score, why in self.partly:
+            scores.setdefault((who, clip, why), []).append(COLUMNS[score].title)
+        clips: dict[tuple[str, str, str], list[str]] = {}
+        for (who, clip, why), titles in scores.items():
+            clips.setdefault((who, ", ".join(titles), why), []).append(clip)
+        concerned: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+        for (who, titled, why), found in clips.items():
+            concerned.setdefault((titled, why, tuple(found)), []).append(who)
+        everybody = {who for who in names(self.entries, TASK) if who != TRUTH}
+        return [
+            f"- {'everybody' if set(who) == everybody else ', '.join(who)}, {_clips_said(found)}: "
+            f"{titled} *not measured* ({why})."
+            for (titled, why, found), who in concerned.items()
+        ]
 
     def as_dict(self) -> dict[str, object]:
         """For JSON: means with intervals, every clip, and what was left out; null where an end is unknown."""
@@ -75,7 +91,7 @@ class Evaluation:
         for who in names(self.entries, TASK):
             found = {name: mean_of(self.entries, TASK, who, score=name) for name in COLUMNS}
             found |= {score: interval for (name, score), interval in self.whole.items() if name == who}
-            means[who] = {n: [x if np.isfinite(x) else None for x in i] for n, i in found.items() if i is not None}
+            means[who] = {name: finite(interval) for name, interval in found.items() if interval is not None}
         return {
             "facts": self.facts,
             "means": means,
@@ -93,8 +109,7 @@ class Evaluation:
         Raises:
             OutputError: They cannot be written.
         """
-        check_folder(folder)
-        folder.mkdir(exist_ok=True)
+        open_output(folder)
         texts = (self.markdown(), as_csv(self.entries), json.dumps(self.as_dict(), indent=1) + "\n")
         for name, text in zip(FILES, texts, strict=True):
             with replacing(folder / name) as partial:
@@ -103,6 +118,28 @@ class Evaluation:
 
     def _has(self, score: str) -> bool:
         return any(score in entry.scores for entry in self.entries) or any(s == score for _, s in self.whole)
+
+
+def _clips_said(clips: Sequence[str]) -> str:
+    """`clip a`, or `12 clips (a, b, c, …)`."""
+    if len(clips) == 1:
+        return f"clip {clips[0]}"
+    named = ", ".join(clips[:SHOWN_CLIPS])
+    return f"{len(clips)} clips ({named}{', …' if len(clips) > SHOWN_CLIPS else ''})"
+
+
+def open_output(folder: Path) -> None:
+    """Make the folder of the results, before anything is scored.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(f"{folder} is a file, or lies in one", hint="name a folder", path=folder) from error
+    except OSError as error:
+        raise output_error(error, folder) from error
 
 
 def open_clips(path: Path, fit: Fit, *, subset: Subset = "test", seed: int = 0) -> ClipFolder:
@@ -141,8 +178,10 @@ def evaluate(
         progress: Called with `(clips done, clips)`.
 
     Raises:
+        ConfigError: No clip is asked for.
         DataError: No clip could be scored, or none of some candidate.
     """
+    check_videos(videos)
     count = len(data) if videos is None else min(videos, len(data))
     out = Evaluation(_facts(data, instruments), unmeasured=dict(unmeasured or {}))
     everybody = [Copying(), *candidates]
@@ -163,6 +202,8 @@ def evaluate(
         if found is not None:
             out.whole[who, "frechet"] = found
     _check_scored(out, candidates, data)
+    places = {who: place for place, who in enumerate([candidate.name for candidate in everybody] + [TRUTH])}
+    out.entries.sort(key=lambda entry: places[entry.who])  # whoever lacks the first clip keeps his row
     return out
 
 
@@ -179,10 +220,12 @@ def _facts(data: ClipFolder, instruments: Instruments) -> list[str]:
 def _check_scored(out: Evaluation, candidates: Sequence[Candidate], data: ClipFolder) -> None:
     scored = names(out.entries, TASK)
     for who in [candidate.name for candidate in candidates if candidate.name not in scored]:
-        why = next((row[2] for row in out.missed if row[0] in (who, "everybody")), "there are none")
-        raise DataError(
-            f"no clip of {data.path} could be scored for {who}: {why}", hint=f"stillmotion data check {data.path}"
-        )
+        whose, _, why = next((row for row in out.missed if row[0] in (who, "everybody")), ("", "", "there are none"))
+        hint = (
+            "a folder of clips is named like the true ones, with a frame of their size for every frame" if whose == who
+            else f"stillmotion data check {data.path}"
+        )  # fmt: skip
+        raise DataError(f"no clip of {data.path} could be scored for {who}: {why}", hint=hint)
 
 
 class _Round:

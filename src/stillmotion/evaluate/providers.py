@@ -29,6 +29,9 @@ OURS, FACE_ALIGNMENT, MEDIAPIPE, NOTHING = "stillmotion", "face-alignment", "med
 DETECTORS = (OURS, FACE_ALIGNMENT, MEDIAPIPE, NOTHING)
 """Detectors by name; an `.onnx` file is one as well."""
 
+_WANTED = {FACE_ALIGNMENT: "'face-alignment'", MEDIAPIPE: "'mediapipe<=0.10.21' 'protobuf<5'"}
+"""What to install; later mediapipes carry no models."""
+
 FindPoints: TypeAlias = Callable[[Frame], np.ndarray | None]
 """A frame `uint8 (h, w, 3)` to points `float (k, 2)`, pixels, a missing one not a number; None: nothing found."""
 Embed: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -134,7 +137,7 @@ def _imported(module: str, package: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"the detector {package} is not installed", hint=f"pip install '{package}', or --detector {OURS}"
+            f"the detector {package} is not installed", hint=f"pip install {_WANTED[package]}, or --detector {OURS}"
         ) from error
 
 
@@ -175,9 +178,9 @@ def _mediapipe() -> FindPoints:
     if solutions is None:
         raise MissingExtraError(
             "this mediapipe carries no models: they left the package after 0.10.21",
-            hint="pip install 'mediapipe<=0.10.21', or --detector stillmotion",
+            hint=f"pip install {_WANTED[MEDIAPIPE]}, or --detector {OURS}",
         )
-    with _starting(MEDIAPIPE, "it wants its own version of protobuf: pip install 'mediapipe<=0.10.21' 'protobuf<5'"):
+    with _starting(MEDIAPIPE, f"it wants its own version of protobuf: pip install {_WANTED[MEDIAPIPE]}"):
         mesh = solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=1)
 
     def find(frame: Frame) -> np.ndarray | None:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stillmotion.core.errors import DataError
+from stillmotion.core.errors import ConfigError, DataError
 from stillmotion.core.frame import Frame, to_planes
 from stillmotion.core.method import Method
 from stillmotion.data.clips import Subset
@@ -25,7 +25,7 @@ from stillmotion.data.decode import Fit
 from stillmotion.data.folder import ClipFolder
 from stillmotion.evaluate import metrics
 from stillmotion.evaluate.lpips import Lpips
-from stillmotion.video.target import replacing
+from stillmotion.video.target import check_folder, replacing
 
 BATCH = 8
 """Frames rendered and scored at a time."""
@@ -103,6 +103,16 @@ class Report:
 Measure = Callable[[Tensor, Tensor], Tensor]
 
 
+def check_videos(videos: int | None) -> None:
+    """Refuse a number of clips that leaves none.
+
+    Raises:
+        ConfigError: It is below 1.
+    """
+    if videos is not None and videos < 1:
+        raise ConfigError(f"{videos} clips make no score", hint="--videos takes 1 or more; leave it out for all")
+
+
 def reconstruct(
     method: Method,
     data: str | Path | ClipFolder,
@@ -131,9 +141,13 @@ def reconstruct(
         Scores of the method, and of copying the source unchanged.
 
     Raises:
+        ConfigError: No clip is asked for.
         DataError: No clip could be scored. One that cannot be read costs only itself.
         OutputError: The report cannot be written.
     """
+    check_videos(videos)
+    if output is not None:
+        check_folder(Path(output))
     folder = (
         data
         if isinstance(data, ClipFolder)

@@ -98,10 +98,17 @@ def mean(found: Mapping[str, float], counts: Mapping[str, int] | None = None) ->
 
 
 def mean_of(entries: Sequence[Entry], task: str, who: str, *, score: str) -> Interval | None:
-    """Mean of one score of one candidate, clips weighed by their counts."""
+    """Mean of one score of one candidate, clips weighed by their counts; of one clip, its ends are not a number."""
     rows = [entry for entry in entries if entry.task == task and entry.who == who]
     counts = {entry.clip: entry.counts[score] for entry in rows if score in entry.counts}
-    return mean(values(entries, task, who, score=score), counts)
+    found = values(entries, task, who, score=score)
+    interval = mean(found, counts)
+    return (interval[0], float("nan"), float("nan")) if interval is not None and len(found) == 1 else interval
+
+
+def finite(interval: Interval | None) -> list[float | None] | None:
+    """For JSON: null where an end is unknown."""
+    return None if interval is None else [x if np.isfinite(x) else None for x in interval]
 
 
 def ratio(found: Mapping[str, float], copied: Mapping[str, float]) -> Interval | None:
@@ -223,7 +230,7 @@ def as_dict(entries: Sequence[Entry], *, bars: Sequence[Bar] = BARS) -> dict[str
         means[task] = {
             who: {
                 score: {
-                    "mean": mean_of(entries, task, who, score=score),
+                    "mean": finite(mean_of(entries, task, who, score=score)),
                     "ratio": ratio(
                         values(entries, task, who, score=score), values(entries, task, COPYING, score=score)
                     ),
