@@ -127,5 +127,5 @@ def animate(
             crop_source=str(still.crop),
             provenance=writer.provenance,
             audio=writer.audio_note or ("copied" if driven.sound else "none"),
-            warnings=(*warnings, *driven.warnings, *filter(None, [writer.size_note])),
+            warnings=(*still.warnings, *warnings, *driven.warnings, *filter(None, [writer.size_note])),
         )

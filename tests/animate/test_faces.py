@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ from stillmotion.prepare.faces import FACE_MODEL_VARIABLE
 from stillmotion.prepare.landmarks import MIRRORED, Landmarker, openness
 from stillmotion.session.expression import FaceWatch
 from stillmotion.session.faces import ShippedFaces, face_detector, landmarks68, open_landmarker, quick_face_detector
+from stillmotion.session.inputs import open_source
 from stillmotion.video.image import read_image
 
 PHOTO = Path(stillmotion.__file__).parent / "example" / "astronaut.jpg"
@@ -189,3 +191,17 @@ def test_a_camera_is_watched_by_the_networks_alone(photo, monkeypatch):
     assert isinstance(quick_face_detector(), Landmarker)
     assert len(quick_face_detector().find(photo)) == 1
     assert isinstance(quick_face_detector("haar"), Haar)
+
+
+def test_a_group_photo_says_where_the_other_faces_are(photo, tiny_bundle):
+    group = np.concatenate([photo, photo], axis=1)
+    spec = replace(stillmotion.load(tiny_bundle).spec, crop="face", margin=1.8)
+    still = open_source(group, spec, detector=ShippedFaces())
+    assert len(still.others) == 1
+    (said,) = still.warnings
+    assert said.startswith("the picture shows 2 faces, and the largest is animated; another is at --crop-source=")
+    box = said.rpartition("=")[2]
+    other = open_source(group, spec, crop=box)
+    assert other.crop.pixels == still.others[0].pixels
+    assert other.warnings == ()
+    assert open_source(photo, spec, detector=ShippedFaces()).warnings == ()

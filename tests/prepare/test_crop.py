@@ -17,7 +17,7 @@ from stillmotion.prepare import (
     whole_crop,
 )
 from stillmotion.prepare import crop as crop_module
-from stillmotion.prepare.crop import LEAST_SIDE, RAISE, SAMPLES
+from stillmotion.prepare.crop import LEAST_SIDE, RAISE, SAMPLES, source_crops
 
 
 def test_the_whole_picture_is_untouched(coordinates):
@@ -166,6 +166,45 @@ def test_no_face_is_one_error_with_three_ways_out(coordinates, told, make_spec):
         assert way in caught.value.hint
     with pytest.raises(NoFaceError, match=r"no face found in the driving clip \(3 frames looked at\)"):
         crop_driving([coordinates(100, 160)] * 3, make_spec(), detector=told(None))
+
+
+class Upright:
+    """Sees a face where the brightest corner is at the top left, with its points if it has any."""
+
+    def __init__(self, points: tuple[tuple[float, float], ...] | None) -> None:
+        self.points = points
+
+    def find(self, frame: np.ndarray) -> list[Face]:
+        return [Face(box=(0, 0, 40, 40), score=0.9, points=self.points)] if frame[0, 0].sum() > 600 else []
+
+
+@pytest.mark.parametrize(
+    ("corner", "words"),
+    [((-1, 0), "90 degrees clockwise"), ((0, -1), "90 degrees counterclockwise"), ((-1, -1), "upside down")],
+)
+def test_a_picture_on_its_side_is_said_to_be(make_spec, corner, words):
+    frame = np.zeros((100, 160, 3), np.uint8)
+    frame[corner] = 255
+    said = f"but there is one when it is turned {words}: turn it first"
+    with pytest.raises(NoFaceError, match=rf"no face found in the source \(160x100 pixels\), {said}"):
+        crop_source(frame, make_spec(), detector=Upright(((1.0, 1.0),)))
+    with pytest.raises(NoFaceError, match=said):
+        crop_driving([frame] * 2, make_spec(), detector=Upright(((1.0, 1.0),)))
+    with pytest.raises(NoFaceError) as unsure:
+        crop_source(frame, make_spec(), detector=Upright(None))
+    assert "turned" not in unsure.value.message
+
+
+def test_each_face_of_a_picture_has_its_crop_the_largest_first(coordinates, make_spec):
+    class Several:
+        def find(self, frame: np.ndarray) -> list[Face]:
+            return [Face(box=(x, 150, side, side), score=0.9) for x, side in ((100, 40), (300, 60), (500, 50))]
+
+    frame = coordinates(400, 700)
+    crops = source_crops(frame, make_spec(), detector=Several())
+    assert [round(crop.w) for crop in crops] == [120, 100, 80]
+    assert crops[0] == crop_source(frame, make_spec(), detector=Several())
+    assert source_crops(frame, make_spec(), request="none", detector=Several()) == [Crop(150, 0, 400, 400)]
 
 
 def test_no_face_with_the_default_detector(make_spec, monkeypatch):

@@ -86,6 +86,15 @@ def test_a_signed_clip_is_valid_and_one_changed_byte_is_seen(tmp_path: Path, suf
 
 
 @needs_c2pa
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here, a disk that is always full")
+def test_a_disk_that_fills_up_while_signing_is_called_full(tmp_path: Path) -> None:
+    (tmp_path / "a.partial.signed.mp4").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"the disk is full: .*a\.mp4 could not be written"):
+        write(tmp_path / "a.mp4", sealed=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_c2pa
 def test_a_signature_that_is_taken_off_is_missed(tmp_path: Path) -> None:
     path, bare = write(tmp_path / "a.mp4", sealed=True), tmp_path / "b.mp4"
     with av.open(str(path)) as reader, av.open(str(bare), "w") as writer:

@@ -25,7 +25,7 @@ import numpy as np
 from stillmotion.core.errors import CropError, NoFaceError
 from stillmotion.core.frame import Frame, check_frame
 from stillmotion.core.method import MethodSpec
-from stillmotion.prepare.faces import FACE_MODEL_VARIABLE, Face, FaceDetector, default_detector, main_face
+from stillmotion.prepare.faces import FACE_MODEL_VARIABLE, Face, FaceDetector, default_detector, main_face, prominence
 from stillmotion.prepare.resize import resize_frame
 
 RAISE = 0.08
@@ -255,7 +255,14 @@ def _requested(frame_size: tuple[int, int], spec: MethodSpec, request: CropReque
 def crop_source(
     frame: Frame, spec: MethodSpec, *, request: CropRequest = "auto", detector: FaceDetector | None = None
 ) -> Crop:
-    """Choose the crop of a source picture.
+    """Choose the crop of a source picture: the first of `source_crops`, and there are its arguments and errors."""
+    return source_crops(frame, spec, request=request, detector=detector)[0]
+
+
+def source_crops(
+    frame: Frame, spec: MethodSpec, *, request: CropRequest = "auto", detector: FaceDetector | None = None
+) -> list[Crop]:
+    """The crops that a source picture offers: one, or one for each of its faces, the main one first.
 
     Args:
         frame: `uint8 (h, w, 3)`.
@@ -265,7 +272,7 @@ def crop_source(
         detector: None takes `default_detector()`, made only if it is needed.
 
     Returns:
-        A crop with the aspect of `spec.size`.
+        Crops with the aspect of `spec.size`, at least one.
 
     Raises:
         ImageError: `frame` is no frame.
@@ -275,11 +282,22 @@ def crop_source(
     """
     found = _requested(check_frame(frame).shape[:2], spec, request)
     if found is not None:
-        return found
-    face = main_face((detector or default_detector()).find(frame))
-    if face is None:
-        raise NoFaceError(f"no face found in the source ({frame.shape[1]}x{frame.shape[0]} pixels)", hint=FACE_HINT)
-    return face_crop(face, spec.margin, size=spec.size).moved_into(frame.shape[:2])
+        return [found]
+    detector = detector or default_detector()
+    faces = sorted(detector.find(frame), key=prominence, reverse=True)
+    if not faces:
+        seen = f"no face found in the source ({frame.shape[1]}x{frame.shape[0]} pixels)"
+        raise NoFaceError(seen + _on_its_side(frame, detector), hint=FACE_HINT)
+    return [face_crop(face, spec.margin, size=spec.size).moved_into(frame.shape[:2]) for face in faces]
+
+
+def _on_its_side(frame: Frame, detector: FaceDetector) -> str:
+    """What to add about a picture without a face if it has one once it is turned; else nothing."""
+    for turns, words in ((1, "90 degrees clockwise"), (3, "90 degrees counterclockwise"), (2, "upside down")):
+        found = detector.find(np.ascontiguousarray(np.rot90(frame, -turns)))
+        if any(face.points for face in found):  # boxes alone are too often cups and cats
+            return f", but there is one when it is turned {words}: turn it first"
+    return ""
 
 
 def _sample_faces(frames: Iterable[Frame], detector: FaceDetector) -> list[Face | None]:
@@ -308,12 +326,13 @@ def _agreeing(faces: Sequence[Face]) -> np.ndarray:
     return boxes[(far <= 1.0) & (np.abs(np.log(sides / side)) <= np.log(1.6))]
 
 
-def _clip_boxes(frames: Iterable[Frame], detector: FaceDetector) -> np.ndarray:
+def _clip_boxes(first: Frame, others: Iterable[Frame], detector: FaceDetector) -> np.ndarray:
     """Boxes `float (n, 4)` of the clip's main face where it was found, outliers left out."""
-    faces = _sample_faces(frames, detector)
+    faces = _sample_faces(chain([first], others), detector)
     found = [face for face in faces if face is not None]
     if not found:
-        raise NoFaceError(f"no face found in the driving clip ({len(faces)} frames looked at)", hint=FACE_HINT)
+        seen = f"no face found in the driving clip ({len(faces)} frames looked at)"
+        raise NoFaceError(seen + _on_its_side(first, detector), hint=FACE_HINT)
     boxes = _agreeing(found)
     if len(boxes) < LEAST_SHARE * len(faces):
         raise NoFaceError(
@@ -370,5 +389,5 @@ def crop_driving(
     found = _requested(check_frame(first).shape[:2], spec, request)
     if found is not None:
         return found
-    boxes = _clip_boxes(chain([first], iterator), detector or default_detector())
+    boxes = _clip_boxes(first, iterator, detector or default_detector())
     return _fixed_crop(boxes, spec).moved_into(first.shape[:2])

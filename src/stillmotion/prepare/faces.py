@@ -80,9 +80,14 @@ class FaceDetector(Protocol):
         ...
 
 
+def prominence(face: Face) -> float:
+    """How much a picture is about a face: its area, in square pixels, times its score."""
+    return face.score * face.box[2] * face.box[3]
+
+
 def main_face(faces: Sequence[Face]) -> Face | None:
-    """The face that a picture is about: largest area times score; None for no faces."""
-    return max(faces, key=lambda face: face.score * face.box[2] * face.box[3], default=None)
+    """The face that a picture is about, the most prominent one; None for no faces."""
+    return max(faces, key=prominence, default=None)
 
 
 def _scaled(face: Face, factor: float) -> Face:

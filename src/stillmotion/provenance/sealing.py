@@ -79,6 +79,7 @@ def seal(path: Path, *, method: str, weights: str) -> None:
 
     Raises:
         OutputError: The file cannot be signed.
+        OSError: The disk is full or will not be written to; whoever knows the final name explains it.
         ConfigError: The certificate cannot be used.
     """
     import c2pa
@@ -93,6 +94,8 @@ def seal(path: Path, *, method: str, weights: str) -> None:
             builder.sign_file(path, beside, signer)
         beside.replace(path)
     except c2pa.C2paError as error:
+        if isinstance(error.__context__, OSError):  # a full disk is no matter of certificates
+            raise error.__context__ from None
         raise OutputError(
             f"{path} could not be signed: {error}",
             hint="check the certificate and its key, or leave signing out: --sign never",

@@ -13,7 +13,7 @@ import numpy as np
 from stillmotion.core.errors import ImageError, OutputError
 from stillmotion.core.frame import Frame, check_frame
 from stillmotion.core.method import MethodSpec
-from stillmotion.prepare.crop import Crop, CropRequest, crop_source, parse_crop
+from stillmotion.prepare.crop import Crop, CropRequest, parse_crop, source_crops
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.session.faces import face_detector
 from stillmotion.video.image import Source, read_image
@@ -24,6 +24,10 @@ CropChoice: TypeAlias = CropRequest | str
 """A crop as people write it, `auto`, `none` or `x,y,w,h`, or as a `Crop`."""
 
 
+MOST_OTHERS = 3
+"""A picture's other faces are named in a warning up to this many."""
+
+
 @dataclass(frozen=True, eq=False)
 class SourcePicture:
     """The full source picture and the part of it that is animated.
@@ -32,11 +36,25 @@ class SourcePicture:
         picture: `uint8 (h, w, 3)`, upright.
         crop: The part that is animated.
         frame: That part, `uint8` of the method's size.
+        others: Crops of the picture's other faces, where the crop was found by itself.
     """
 
     picture: Frame
     crop: Crop
     frame: Frame
+    others: tuple[Crop, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know, a line each: that there were faces to choose from."""
+        if not self.others:
+            return ()
+        boxes = " or ".join(",".join(map(str, crop.pixels)) for crop in self.others[:MOST_OTHERS])
+        more = " (the largest of them)" if len(self.others) > MOST_OTHERS else ""
+        return (
+            f"the picture shows {len(self.others) + 1} faces, and the largest is animated; "
+            f"another is at --crop-source={boxes}{more}",
+        )
 
 
 def open_source(
@@ -55,8 +73,8 @@ def open_source(
         CropError: The crop does not fit, or no face was found.
     """
     picture = check_frame(source, name="source") if isinstance(source, np.ndarray) else read_image(source)
-    chosen = crop_source(picture, spec, request=crop_request(crop), detector=detector or face_detector())
-    return SourcePicture(picture, chosen, chosen.apply(picture, spec.size))
+    chosen, *others = source_crops(picture, spec, request=crop_request(crop), detector=detector or face_detector())
+    return SourcePicture(picture, chosen, chosen.apply(picture, spec.size), tuple(others))
 
 
 def crop_request(crop: CropChoice) -> CropRequest:
