@@ -16,11 +16,12 @@ pytest.importorskip("torch", reason="training needs torch")
 from stillmotion.cli import main
 from stillmotion.core.errors import ConfigError, OutputError
 from stillmotion.data.worlds.shapes import render_shapes
+from stillmotion.evaluate.providers import Detector
 from stillmotion.evaluate.tally import open_instruments
 from stillmotion.methods.firstorder.ablation import PUBLISHED, ROWS, ablation
 from stillmotion.methods.firstorder.config import shapes_64
 from stillmotion.train import trials as trials_module
-from stillmotion.train.ablation import ablate, trials_of
+from stillmotion.train.ablation import ablate, trials_of, write_tables
 from stillmotion.train.trials import Budget, Ground, scheduled
 from tests.train.conftest import PLAIN, tiny_config
 
@@ -118,6 +119,25 @@ def test_five_rows_in_one_table_and_done_rows_are_kept(
     assert ablate(full(), ground(shapes), out).outcomes == first.outcomes
     with pytest.raises(OutputError, match="other settings"):
         ablate(full(), ground(shapes, steps=3), out)
+
+
+def test_an_instrument_that_is_added_scores_anew_and_trains_nothing(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, plain = trials_of(full(), tmp_path, [0])[0], ground(shapes)
+    before = trials_module.make(trial, plain)
+    assert "found" not in before.scores
+    monkeypatch.setattr(trials_module, "train", None)
+    blind = Detector("blind", "faces", lambda frame: None)
+    seeing = replace(plain, instruments=replace(plain.instruments, detector=blind))
+    after = trials_module.make(trial, seeing)
+    assert after.scores["found"] == 0
+    assert after.scores["l1_paper"] == before.scores["l1_paper"]
+    assert trials_module.make(trial, plain) == after  # a score that is there stays, and is not called unmeasured
+    unmeasured = dict.fromkeys(("found", "akd_exact"), "no detector")
+    page = write_tables([(trial, after)], plain, tmp_path, unmeasured=unmeasured)
+    assert "- found: *not measured*" not in page
+    assert "- AKD exact: *not measured* (no detector)." in page
 
 
 def test_a_trial_that_was_broken_off_goes_on(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

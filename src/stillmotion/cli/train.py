@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import tyro
 
 from stillmotion.cli.options import Output
 from stillmotion.train.options import Options
+
+_ENDED = {"finished": "finished", "steps": "stopped as asked", "time": "out of time", "signal": "interrupted"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +35,13 @@ class Command(Options):
         from stillmotion.train.loop import train
 
         config = with_settings(resolve_config(self.preset), self.set)
+        brings = getattr(config, "start_brings", "")
+        if brings and self.start is None and not self.resume:
+            print(f"warning: without --start, {self.preset} has no {brings}", file=sys.stderr)
         options = {field.name: getattr(self, field.name) for field in fields(Options)}
         result = train(config, **options)
         scores = ", ".join(f"{name} {score:.4g}" for name, score in result.scores.items())
-        print(f"{result.status} after {result.step} steps, {result.seconds / 60:.1f} minutes: {result.output}")
+        print(f"{_ENDED[result.status]} after {result.step} steps, {result.seconds / 60:.1f} minutes: {result.output}")
         print(f"held-out scores: {scores or 'none'}")
         if result.bundle is not None:
             print(f"weights: {result.bundle}; use them with --weights {result.bundle}")

@@ -157,7 +157,8 @@ def write_tables(
     outcomes = [outcome for _, outcome in done]
     rows, columns = summed(outcomes), COLUMNS | COST
     meanings = [f"- {columns[n].title}: {columns[n].meaning}." for n in columns if any(n in rows[row] for row in rows)]
-    gone = [f"- {COLUMNS[name].title}: *not measured* ({why})." for name, why in unmeasured.items()]
+    told = {name for values in rows.values() for name in values}
+    gone = [f"- {COLUMNS[n].title}: *not measured* ({why})." for n, why in unmeasured.items() if n not in told]
     parts = [_facts(done, ground), standing(rows, columns).rstrip()]
     parts += ["In brackets: the least and the greatest over the seeds.", "\n".join(meanings + gone)]
     page = "\n\n".join(parts) + "\n"

@@ -74,6 +74,10 @@ class Options:
         for name in ("log_steps", "picture_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("max_steps", "max_minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} must be above 0, not {value}", hint="leave it out to train to the end")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema must be at least 0 and below 1, not {self.ema}", hint="0.999 is usual")
         if self.clip is not None and self.clip <= 0:

@@ -53,6 +53,20 @@ def step_random(seed: int, step: int, rank: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
+def check_schedule(config: Config) -> None:
+    """Refuse a schedule that trains nothing.
+
+    Raises:
+        ConfigError: A number of it is below 1.
+    """
+    for name in ("batch", "epochs", "repeats", "checkpoint_epochs"):
+        value = getattr(config.training, name)
+        if value < 1:
+            raise ConfigError(
+                f"training.{name} must be at least 1, not {value}", hint=f"--set training.{name}=1 or more"
+            )
+
+
 def check_output(options: Options) -> None:
     """Create the run's folder, or refuse it.
 

@@ -169,7 +169,7 @@ def known(trial: Trial, ground: Ground) -> Outcome | None:
 
 
 def make(trial: Trial, ground: Ground) -> Outcome:
-    """Train and score, or take what is there.
+    """Train and score, or take what is there; scored anew where an instrument was added since.
 
     Args:
         trial: What to train.
@@ -180,23 +180,32 @@ def make(trial: Trial, ground: Ground) -> Outcome:
         StillmotionError: As `train` and `evaluate` raise.
     """
     done = known(trial, ground)
-    if done is not None:
+    if done is not None and not _lacks_a_score(done, ground.instruments):
         return done
-    spent = _train(trial, ground)
-    evaluation = score(trial, ground)
-    method = methods.of_config(trial.config)
-    outcome = Outcome(
-        row=trial.row,
-        seed=trial.seed,
-        method=method,
-        key=key_of(trial, ground),
-        parameters=count_parameters(trial.config),
-        **spent,
-        **_means(evaluation),
-    )
+    if done is not None:
+        outcome = replace(done, **_means(score(trial, ground)))
+    else:
+        spent = _train(trial, ground)
+        outcome = Outcome(
+            row=trial.row,
+            seed=trial.seed,
+            method=methods.of_config(trial.config),
+            key=key_of(trial, ground),
+            parameters=count_parameters(trial.config),
+            **spent,
+            **_means(score(trial, ground)),
+        )
     with replacing(trial.folder / NAME) as partial:
         partial.write_text(json.dumps(asdict(outcome), indent=1) + "\n", encoding="utf-8")
     return outcome
+
+
+def _lacks_a_score(outcome: Outcome, tools: Instruments) -> bool:
+    """Whether the instruments measure something that the outcome has no number of."""
+    wanted = {"l1_paper" if name == "l1" else name for name in tools.measures}
+    wanted |= {"found"} if tools.detector is not None else set()
+    wanted |= {"aed_exact"} if tools.embedder is not None else set()
+    return not wanted <= set(outcome.scores)
 
 
 def _train(trial: Trial, ground: Ground) -> dict[str, Any]:

@@ -110,6 +110,15 @@ class FewShotConfig:
     license: str = "Apache-2.0"
     """Licence of the group's published code."""
 
+    @property
+    def start_brings(self) -> str:
+        """What training cannot do without, and another run's checkpoint brings; empty where it needs none."""
+        if self.network.is_personal:
+            return "meta-learned networks to fine-tune: give the checkpoint of a few-shot run"
+        if self.points.kind == "keypoints":
+            return "keypoints that mean anything: give the checkpoint of a first-order run with as many"
+        return ""
+
 
 _SMALL = NetworkConfig(widths=(16, 32, 64, 128, 128), painter=(16, 32, 64), residual_blocks=2)
 _LEARNED = PointsConfig(kind="keypoints", count=5)

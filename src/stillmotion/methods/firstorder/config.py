@@ -171,6 +171,12 @@ class FirstOrderConfig:
     license: str = "MIT"
     """Licence of the architecture's published code."""
 
+    @property
+    def start_brings(self) -> str:
+        """What training cannot do without, and another run's checkpoint brings; empty where it needs none."""
+        is_frozen = not self.training.learning_rate_keypoints
+        return "keypoints, which this stage leaves as they are: give the first stage's checkpoint" if is_frozen else ""
+
 
 _JITTER = AugmentationConfig(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1)
 

@@ -146,6 +146,12 @@ class MonkeyNetConfig:
     license: str = "none given for the published code; this is written from the paper"
     """Licence of the architecture's published code."""
 
+    @property
+    def start_brings(self) -> str:
+        """What training cannot do without, and another run's checkpoint brings; empty where it needs none."""
+        is_predicting = self.training.stage == "prediction"
+        return "keypoints whose motion could be learned: give the checkpoint of a finished run" if is_predicting else ""
+
 
 def _preset(
     name: str,

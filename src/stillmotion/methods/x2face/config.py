@@ -83,6 +83,12 @@ class X2FaceConfig:
     license: str = "MIT"
     """Licence of the architecture's published code."""
 
+    @property
+    def start_brings(self) -> str:
+        """What training cannot do without, and another run's checkpoint brings; empty where it needs none."""
+        weights = self.training.weights
+        return "networks of stage I: give their checkpoint" if weights.content or weights.identity else ""
+
 
 def x2face_256() -> X2FaceConfig:
     """The released architecture and script: stage I, pixels alone."""
