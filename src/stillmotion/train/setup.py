@@ -93,8 +93,10 @@ def open_data(config: Config, options: Options) -> tuple[ClipFolder, ClipFolder]
     """The training clips, and the held-out ones (the training clips themselves where none are held out).
 
     Raises:
+        ConfigError: The schedule trains nothing.
         DataError: No clips to train on.
     """
+    check_schedule(config)
     fit = Fit((config.size, config.size), crop=options.crop, margin=options.margin)
     memory = options.memory // max(1, options.workers)
     folder = ClipFolder(options.data, fit=fit, subset="train", seed=options.seed, memory=memory, cache=options.cache)
