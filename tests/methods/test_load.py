@@ -88,6 +88,23 @@ def test_a_path_that_is_not_there(tmp_path: Path) -> None:
         methods.load("missing.pth.tar")
 
 
+def test_a_run_stands_for_the_bundle_that_it_wrote(tmp_path: Path, tiny_bundle: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "checkpoint.pt").touch()
+    (run / "run.json").touch()
+    with pytest.raises(WeightsError, match="holds no bundle, only a checkpoint"):
+        methods.load(run)
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt is what a training run goes on from") as caught:
+        methods.load(run / "checkpoint.pt")
+    assert caught.value.hint == "a run writes its weights when it ends"
+    shutil.copytree(tiny_bundle, run / "bundle")
+    assert methods.load(run).spec == methods.load(tiny_bundle).spec
+    with pytest.raises(WeightsError) as caught:
+        methods.load(str(run / "checkpoint.pt"))
+    assert caught.value.hint == f"give the run: {run}"
+
+
 def test_a_method_nobody_has(shelf: Path) -> None:
     card = shelf / "toy-faces" / "model.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"method": "first-odor"}))

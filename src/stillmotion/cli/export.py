@@ -16,7 +16,7 @@ class Command(Bundling):
     """Export the tensors of a bundle as stages that run without torch, or store them smaller."""
 
     bundle: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="BUNDLE")]
-    """Bundle folder that holds tensors, such as that of a training run."""
+    """Bundle folder that holds tensors, or the training run that wrote one."""
     output: Output
     """Bundle folder to write; may be the same one."""
     name: str | None = None
@@ -24,10 +24,10 @@ class Command(Bundling):
 
     def run(self) -> None:
         """Export and say where to."""
-        from stillmotion.methods import method_class, method_weights
+        from stillmotion.methods import bundle_in, method_class, method_weights
         from stillmotion.runtime.bundle import Bundle
 
-        bundle = Bundle.open(self.bundle)
+        bundle = Bundle.open(bundle_in(self.bundle))
         card, module = bundle.card, method_weights(bundle.card.method)
         path = module.save_bundle(
             module.open_networks(bundle),

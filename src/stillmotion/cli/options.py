@@ -44,7 +44,7 @@ class Loading:
     """Which weights run, and in what."""
 
     weights: str | None = None
-    """Name of shipped weights, or path of a bundle (default: the shipped ones)."""
+    """Name of shipped weights, or path of a bundle or a training run (default: the shipped ones)."""
     engine: Literal["auto", "openvino", "onnx", "torch"] = "auto"
     """What runs the network."""
     device: str | None = None

@@ -24,7 +24,7 @@ class Command:
     data: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DATA")]
     """Folder of clips, with `test` inside or without."""
     weights: str | None = None
-    """Name of shipped weights, or path of a bundle (default: the shipped ones)."""
+    """Name of shipped weights, or path of a bundle or a training run (default: the shipped ones)."""
     engine: Literal["auto", "openvino", "onnx", "torch"] = "auto"
     """What runs the network."""
     device: str | None = None

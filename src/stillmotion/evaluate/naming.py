@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stillmotion.core.errors import ConfigError, WeightsError
+from stillmotion.core.errors import ConfigError
+from stillmotion.methods import bundle_in
 from stillmotion.weights import is_shipped
 
 
@@ -13,18 +14,11 @@ def find_weights(given: str) -> str:
     """The weights that somebody means: a name, a bundle, a checkpoint, or the `bundle` in a run's folder.
 
     Raises:
-        WeightsError: The folder is a run that has not written its bundle.
+        WeightsError: A run that has not written its bundle, or its checkpoint.
     """
     path = Path(given)
-    if is_shipped(given) or not path.is_dir() or (path / "model.json").is_file():
-        return given
-    if (path / "bundle" / "model.json").is_file():
-        return str(path / "bundle")
-    if (path / "checkpoint.pt").is_file():
-        raise WeightsError(
-            f"the run {given} holds no bundle, only a checkpoint", hint="a run writes its bundle when it ends"
-        )
-    return given
+    found = path if is_shipped(given) else bundle_in(path)
+    return given if found == path else str(found)  # `./heads` stays what it is: the folder, not the name
 
 
 def told_apart(names: Sequence[str], given: Sequence[str]) -> list[str]:

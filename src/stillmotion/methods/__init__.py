@@ -14,7 +14,7 @@ from stillmotion import weights as shipped_weights
 from stillmotion.core.errors import ConfigError, MissingExtraError, WeightsError, did_you_mean
 from stillmotion.core.method import Engine, Method
 from stillmotion.runtime import open_engine
-from stillmotion.runtime.bundle import Bundle
+from stillmotion.runtime.bundle import CARD, Bundle
 
 EngineName: TypeAlias = Literal["auto", "torch", "openvino", "onnx"]
 
@@ -123,6 +123,30 @@ def resolve_config(config: str | Path, kind: type[Any] = object) -> Any:
     raise ConfigError(f"{str(config)!r} is {what}", hint=did_you_mean(str(config), list(fits)))
 
 
+def bundle_in(path: Path) -> Path:
+    """The bundle that somebody means: a training run stands for the one that it wrote.
+
+    Args:
+        path: Bundle, folder of a run, or anything else, which comes back as it is.
+
+    Raises:
+        WeightsError: A run that has not written its bundle, or a run's checkpoint, which only goes on training.
+    """
+    if path.is_file() and (path.parent / "run.json").is_file():
+        is_written = (path.parent / "bundle" / CARD).is_file()
+        hint = f"give the run: {path.parent}" if is_written else "a run writes its weights when it ends"
+        raise WeightsError(f"{path} is what a training run goes on from, not its weights", hint=hint)
+    if not path.is_dir() or (path / CARD).is_file():
+        return path
+    if (path / "bundle" / CARD).is_file():
+        return path / "bundle"
+    if (path / "checkpoint.pt").is_file():
+        raise WeightsError(
+            f"the run {path} holds no bundle, only a checkpoint", hint="a run writes its bundle when it ends"
+        )
+    return path
+
+
 def load(
     weights: str | Path | None = None,
     *,
@@ -135,8 +159,8 @@ def load(
 
     Args:
         weights: Name of shipped weights (a folder called like them is meant by `./heads` or a `Path`), path of a
-            bundle folder, or, where torch is installed, path of a published first-order checkpoint (`.pth.tar`).
-            None is the shipped default.
+            bundle folder or of the training run that wrote it, or, where torch is installed, path of a published
+            first-order checkpoint (`.pth.tar`). None is the shipped default.
         engine: `openvino`, `onnx` and `torch` name one; `auto` takes OpenVINO where the bundle has
             exported stages, else torch.
         device: For torch, such as `cuda`; with `auto` it selects torch. None lets torch choose.
@@ -151,6 +175,8 @@ def load(
     if engine not in ("auto", "torch", "openvino", "onnx"):
         raise ConfigError(f"unknown engine {engine!r}", hint="use auto, torch, openvino or onnx")
     path = _locate(weights)
+    if config is None:
+        path = bundle_in(path)
     if path.is_file():
         return _from_checkpoint(path, engine=engine, device=device, config=config)
     if config is not None:
@@ -222,6 +248,7 @@ __all__ = [
     "GROUP",
     "METHODS",
     "EngineName",
+    "bundle_in",
     "load",
     "method_class",
     "method_converter",
