@@ -223,6 +223,29 @@ def test_ctrl_c_exits_130_and_leaves_a_playable_file(tmp_path: Path, tiny_bundle
     assert pictures(partial)
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_kill_leaves_no_half_file(tmp_path: Path, tiny_bundle: Path, scene: Scene, name: str) -> None:
+    clip = write_clip(tmp_path / "long.mp4", [make_frame(index % 9) for index in range(1000)])
+    room, number = tmp_path / "room", getattr(signal, name)
+    room.mkdir()
+    words = ["animate", str(scene.picture), str(clip), "-o", str(room / "o.mp4"), "--weights", str(tiny_bundle)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stillmotion", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    partial, deadline = room / "o.partial.mp4", time.monotonic() + 60
+    while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert partial.exists()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, err
+    assert "Traceback" not in err
+    assert list(room.iterdir()) == []
+
+
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} -m stillmotion --help | head -c 1; exit ${{PIPESTATUS[0]}}",

@@ -188,3 +188,5 @@ def test_verify_on_the_command_line(tmp_path: Path, scene: Scene, capsys: pytest
     assert json.loads(capsys.readouterr().out)["state"] in ("unmarked", "unchecked")
     assert main(["verify", str(tmp_path / "missing.mp4")]) == 1
     assert capsys.readouterr().err.startswith("error: there is no file")
+    assert main(["verify", str(tmp_path)]) == 1
+    assert "is a folder\nhint: every picture in it has marks" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import socket
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the pages need the extra studio")
 
+import httpx
+from fastapi.testclient import TestClient
+
 from stillmotion.cli.animate import Command
 from stillmotion.cli.options import parse
 from stillmotion.core.errors import ConfigError, EngineError, ImageError, VideoError
 from stillmotion.server.guard import Guard
 from stillmotion.server.limits import Limits
-from stillmotion.server.start import make_token, run
+from stillmotion.server.start import make_token, new_app, run
 from stillmotion.server.worker import CancelledError, Worker
 from stillmotion.studio.choices import Choices
 from stillmotion.studio.desk import Desk, examples
@@ -87,6 +91,24 @@ def test_a_body_that_grows_too_large_is_cut_off() -> None:
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot listen on 192\.0\.2\.1:1"):
         run(hello, host="192.0.2.1", port=1, limits=Limits())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"cannot listen on 127\.0\.0\.1:99999: ports go from 0 to 65535"):
+        run(hello, host="127.0.0.1", port=99999, limits=Limits())  # type: ignore[arg-type]
+
+
+def test_ctrl_c_ends_a_server_without_an_error_and_the_bare_address_leads_to_its_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[httpx.Response] = []
+
+    def visited(server: Any, sockets: list[socket.socket]) -> None:
+        with TestClient(server.config.app, base_url="http://127.0.0.1", follow_redirects=False) as visitor:
+            seen.append(visitor.get("/"))
+        sockets[0].close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uvicorn.Server.run", visited)
+    run(new_app(), host="127.0.0.1", port=0, limits=Limits(), page="/live/", ready=lambda address: None)
+    assert (seen[0].status_code, seen[0].headers["location"]) == (307, "/live/")
 
 
 def test_limits_on_what_is_uploaded(scene: Scene) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 from stillmotion.core.errors import MissingExtraError, StillmotionError
@@ -64,14 +67,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; None takes them from the process.
 
     Returns:
-        Exit status: 0, 1 for input we cannot use, 2 for a command line we cannot, 130 for Ctrl-C.
+        Exit status: 0, 1 for input we cannot use, 2 for a command line we cannot, 130 for Ctrl-C, 143 for a kill.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     is_debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        return _dispatch(words)
-    except SystemExit as stop:  # tyro has printed its help or what is wrong with an option
+        with _tidy_end():
+            return _dispatch(words)
+    except SystemExit as stop:  # tyro has printed its help or what is wrong with an option; or we were told to end
         return stop.code if isinstance(stop.code, int) else FAILED
     except BrokenPipeError:  # whoever read our output has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -80,6 +84,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_debug:
             raise
         return _explain(error)
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """Told to end (a kill, a terminal that is closed), leave by an exception, so that no half file stays."""
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]  # nohup ignores SIGHUP
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _dispatch(words: list[str]) -> int:

@@ -47,6 +47,8 @@ def verify(path: str | Path) -> Verdict:
         ImageError: There is no such file.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ImageError(f"{path} is a folder", hint="every picture in it has marks of its own: name one", path=path)
     if not path.is_file():
         raise ImageError(f"there is no file {path}", hint="check the path", path=path)
     mark = read_mark(path)

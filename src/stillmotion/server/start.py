@@ -8,11 +8,12 @@ import secrets
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
 
 from stillmotion.core.errors import ConfigError
 from stillmotion.server.guard import LOOPBACK, Guard
@@ -82,8 +83,11 @@ def run(
     config = uvicorn.Config(
         guarded, log_level="warning", access_log=False, timeout_graceful_shutdown=2, ws_max_size=WEBSOCKET_MESSAGE
     )
+    if page != "/":  # who opens the bare address finds the page as well
+        app.add_api_route("/", lambda: RedirectResponse(page), include_in_schema=False)
     ready(address)
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # the way to stop a server, and no failure
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -92,10 +96,11 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
+        reason = getattr(error, "strerror", None) or "ports go from 0 to 65535"
         raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --port, or an address of yours"
+            f"cannot listen on {host}:{port}: {reason}", hint="choose another --port, or an address of yours"
         ) from error
     listener.listen(64)
     return listener
