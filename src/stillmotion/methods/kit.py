@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stillmotion.core.errors import WeightsError
+from stillmotion.core.errors import ConfigError, WeightsError
 from stillmotion.core.method import Engine
 from stillmotion.nn.checkpoint import load_strictly
 from stillmotion.nn.engine import TorchEngine
@@ -33,6 +33,26 @@ def plain(config: Any) -> dict[str, Any]:
     """A config as JSON would give it back: nested dictionaries and lists."""
     found: dict[str, Any] = json.loads(json.dumps(asdict(config)))
     return found
+
+
+def check_halved(size: int, halvings: int, *, what: str, scale: float = 1.0) -> None:
+    """Refuse a frame size that a network which halves and doubles cannot give back.
+
+    Args:
+        size: Side of the frames, pixels.
+        halvings: How often the network halves them.
+        what: The network, for the message.
+        scale: Size factor of the picture that it works on.
+
+    Raises:
+        ConfigError: The picture is no multiple of what the halvings make of it.
+    """
+    unit = 2**halvings / scale
+    if size < unit or size % unit:
+        raise ConfigError(
+            f"{halvings} halvings in the {what} do not fit frames of {size} pixels",
+            hint=f"make size a multiple of {unit:g}, or take fewer blocks",
+        )
 
 
 @dataclass(frozen=True)

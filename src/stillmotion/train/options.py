@@ -78,6 +78,9 @@ class Options:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be above 0, not {value}", hint="leave it out to train to the end")
+        for name in ("start_epoch", "workers"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema must be at least 0 and below 1, not {self.ema}", hint="0.999 is usual")
         if self.clip is not None and self.clip <= 0:

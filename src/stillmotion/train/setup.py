@@ -59,8 +59,8 @@ def check_schedule(config: Config) -> None:
     Raises:
         ConfigError: A number of it is below 1.
     """
-    for name in ("batch", "epochs", "repeats", "checkpoint_epochs"):
-        value = getattr(config.training, name)
+    for name in ("batch", "epochs", "repeats", "checkpoint_epochs", "sources"):
+        value = getattr(config.training, name, 1)  # not every method takes several sources
         if value < 1:
             raise ConfigError(
                 f"training.{name} must be at least 1, not {value}", hint=f"--set training.{name}=1 or more"

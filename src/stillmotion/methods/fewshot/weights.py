@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stillmotion.methods.fewshot.config import FewShotConfig
 from stillmotion.methods.fewshot.method import NAME
 from stillmotion.methods.fewshot.network import Discriminator, Embedder, Generator
-from stillmotion.methods.kit import Kit, Names, Networks
+from stillmotion.methods.kit import Kit, Names, Networks, check_halved
 from stillmotion.nn.keypoints import KeypointDetector
 from stillmotion.nn.residual import unlimited
 from stillmotion.runtime.bundle import CropContract
@@ -20,8 +20,15 @@ MARGIN = 1.8
 
 
 def build(config: FewShotConfig) -> Networks:
-    """Untrained networks: `embedder`, `generator`, `discriminator`, and `reader` where the points are learned."""
+    """Untrained networks: `embedder`, `generator`, `discriminator`, and `reader` where the points are learned.
+
+    Raises:
+        ConfigError: Frames of this size do not fit the networks.
+    """
     shape, points = config.network, config.points
+    check_halved(config.size, len(shape.painter), what="generator")
+    if points.kind == "keypoints":
+        check_halved(config.size, points.blocks, what="keypoint detector", scale=points.scale)
     networks: Networks = {
         "embedder": Embedder(widths=shape.widths, attention=shape.attention_down),
         "generator": Generator(

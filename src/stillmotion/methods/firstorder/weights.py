@@ -14,7 +14,7 @@ from stillmotion.methods.firstorder.config import PRESETS, FirstOrderConfig
 from stillmotion.methods.firstorder.method import NAME, FirstOrder
 from stillmotion.methods.firstorder.network import DenseMotion, Discriminator, Generator
 from stillmotion.methods.firstorder.published import resolve_config
-from stillmotion.methods.kit import Kit, Names, Networks
+from stillmotion.methods.kit import Kit, Names, Networks, check_halved
 from stillmotion.nn.checkpoint import load_strictly, read_checkpoint
 from stillmotion.nn.keypoints import KeypointDetector
 from stillmotion.runtime.bundle import CropContract, Keep, fingerprint
@@ -27,7 +27,14 @@ the union of the detected boxes of a clip and grew it by a tenth at every side."
 
 
 def build(config: FirstOrderConfig) -> Networks:
-    """Untrained networks by their published names: `generator`, `kp_detector`, `discriminator`."""
+    """Untrained networks by their published names: `generator`, `kp_detector`, `discriminator`.
+
+    Raises:
+        ConfigError: Frames of this size do not fit the networks.
+    """
+    check_halved(config.size, config.keypoints.blocks, what="keypoint detector", scale=config.keypoints.scale)
+    check_halved(config.size, config.motion.blocks, what="dense motion network", scale=config.motion.scale)
+    check_halved(config.size, config.generator.down_blocks, what="generator")
     shared: dict[str, Any] = {"convention": config.convention, "pool_first": config.pool_first}
     detector = KeypointDetector(**asdict(config.keypoints), **shared, downsample=config.downsample)
     motion = DenseMotion(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stillmotion.methods import resolve_config
-from stillmotion.methods.kit import Kit, Names, Networks
+from stillmotion.methods.kit import Kit, Names, Networks, check_halved
 from stillmotion.methods.monkeynet.config import MonkeyNetConfig
 from stillmotion.methods.monkeynet.method import NAME
 from stillmotion.methods.monkeynet.network import DenseMotion, Discriminator, Generator, KeypointDetector, Predictor
@@ -29,7 +29,14 @@ PUBLISHED = (
 
 
 def build(config: MonkeyNetConfig) -> Networks:
-    """Untrained networks: `generator`, `kp_detector`, `discriminator`, and `predictor` if it is enabled."""
+    """Untrained networks: `generator`, `kp_detector`, `discriminator`, and `predictor` if it is enabled.
+
+    Raises:
+        ConfigError: Frames of this size do not fit the networks.
+    """
+    check_halved(config.size, config.keypoints.blocks, what="keypoint detector", scale=config.keypoints.scale)
+    check_halved(config.size, config.motion.blocks, what="dense motion network", scale=config.motion.scale)
+    check_halved(config.size, config.generator.blocks, what="generator")
     count, convention = config.keypoints.count, config.convention
     motion = DenseMotion(count=count, **asdict(config.motion), convention=convention)
     networks: Networks = {
