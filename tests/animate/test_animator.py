@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 import stillmotion
-from stillmotion import Animator, ConfigError, ImageError
+from stillmotion import Animator, ConfigError, ImageError, NoFaceError
+from stillmotion.prepare.crop import whole_crop
 from stillmotion.prepare.smooth import OneEuro
+from stillmotion.session.inputs import example_photo, open_source
 from tests.scene import Scene, make_frame
 
 SIZE = (32, 32)
@@ -129,6 +132,41 @@ def test_other_sizes_are_cropped_in_the_middle_not_squeezed(method, driving) -> 
     np.testing.assert_array_equal(
         Animator(method, wide).step(driving[0]), Animator(method, wide[:, 16:48]).step(driving[0])
     )
+
+
+class Faces:
+    """Weights for faces, cut as close as the box, around a method that is not asked for them."""
+
+    def __init__(self, method) -> None:
+        self.spec = replace(method.spec, crop="face", margin=1.8)
+        self.encode, self.read, self.render = method.encode, method.read, method.render
+        self.source_motion, self.engine = method.source_motion, method.engine
+
+
+def test_weights_for_faces_see_the_face_and_not_the_whole_picture(method) -> None:
+    photo = np.pad(stillmotion.read_image(example_photo()), ((300, 0), (0, 400), (0, 0)), mode="edge")
+    faces = Faces(method)
+    by_hand = open_source(photo, faces.spec).frame
+    whole = whole_crop(photo.shape[:2], SIZE).apply(photo, SIZE)
+    ours, theirs = Animator(faces, photo), Animator(faces, by_hand)
+    assert np.array_equal(ours.step(photo), theirs.step(by_hand))
+    assert np.array_equal(ours.source.value, theirs.source.value)
+    assert np.array_equal(Animator(faces, photo, crop="none").source.value, Animator(method, whole).source.value)
+    assert not np.array_equal(ours.source.value, Animator(method, whole).source.value)
+    moved = np.roll(photo, 40, axis=1)
+    assert not np.array_equal(ours.read(moved).value, ours.read(photo).value), "the box must not follow the face"
+
+
+def test_without_a_face_the_animator_says_so(method) -> None:
+    wall = np.full((90, 120, 3), 128, np.uint8)
+    with pytest.raises(NoFaceError, match="no face found in the source"):
+        Animator(Faces(method), wall)
+    animator = Animator(Faces(method), wall[:32, :32])
+    with pytest.raises(NoFaceError, match="no face found in the driving clip"):
+        animator.step(wall)
+    assert Animator(Faces(method), wall, crop="none").step(wall).shape == (*SIZE, 3)
+    with pytest.raises(ConfigError, match="the animator crops auto or none, not '1,2,3,4'"):
+        Animator(method, wall, crop="1,2,3,4")  # type: ignore[arg-type]
 
 
 def test_modes_and_frames_are_checked(method, source) -> None:

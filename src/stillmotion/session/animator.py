@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -11,9 +12,11 @@ from stillmotion.core.errors import ConfigError
 from stillmotion.core.frame import Frame, Video, check_frame
 from stillmotion.core.method import Method, Rendering
 from stillmotion.core.motion import Keypoints, Mode, Motion, transfer
-from stillmotion.prepare.crop import whole_crop
+from stillmotion.prepare.crop import Crop, crop_driving, crop_source
+from stillmotion.prepare.faces import FaceDetector
 from stillmotion.prepare.reference import mismatch_warning, pose_mismatch
 from stillmotion.prepare.smooth import OneEuro
+from stillmotion.session.faces import face_detector
 
 FRAME_SECONDS = 1 / 25
 """Time between frames that come without one; only smoothing looks at it."""
@@ -24,17 +27,20 @@ class Animator:
 
     Args:
         method: Loaded method.
-        source: `uint8 (h, w, 3)`. Crop it first (`prepare.crop`); of another size than the
-            method's, its largest centred box of the right aspect is taken and scaled.
+        source: `uint8 (h, w, 3)`. Of the method's own size it is taken as it is; of another, as `crop` says.
         mode: `relative` adds the driver's change since the reference to the source's own pose;
             `absolute` takes the driver's pose as it is; None takes the method's first mode.
         reference: Motion of the driving frame taken as rest pose; None takes the first one seen.
         smooth: Filter on the driving motion; None passes it as it is.
         scale: Factor on relative movement; None adapts it to the sizes of source and driver.
         also: More pictures of the same, for methods that take several; fitted like `source`.
+        crop: `auto` cuts out what the weights need, the face where they are weights for faces: anew in each
+            source, and in driving frames where the first one shows it, so that it can move. `none` takes the
+            largest centred box. Whoever places crops of their own (`prepare.crop`) gives frames of the method's size.
 
     Raises:
         ConfigError: The method does not offer this mode, or its motion cannot be smoothed.
+        NoFaceError: `crop` is `auto`, the weights are for faces, and a source shows none.
         ImageError: `source` is no frame, or the method does not take that many.
 
     Attributes:
@@ -53,7 +59,10 @@ class Animator:
         smooth: OneEuro | None = None,
         scale: float | None = None,
         also: Sequence[Frame] = (),
+        crop: Literal["auto", "none"] = "auto",
     ) -> None:
+        if crop not in ("auto", "none"):
+            raise ConfigError(f"the animator crops auto or none, not {crop!r}", hint="cut other boxes out beforehand")
         mode = method.spec.modes[0] if mode is None else mode
         if mode not in method.spec.modes:
             raise ConfigError(
@@ -65,7 +74,10 @@ class Animator:
             raise ConfigError(f"{method.spec.name} has no keypoints to smooth", hint="leave smooth out")
         self.method, self.mode = method, mode
         self._smooth, self._scale, self._time = smooth, scale, 0.0
-        self._state = method.encode([self._fit(frame, name="source") for frame in (source, *also)])
+        self._request: Literal["auto", "none"] = crop
+        self._detector: FaceDetector | None = None
+        self._box: tuple[tuple[int, ...], Crop] | None = None
+        self._state = method.encode([self._fit_source(frame) for frame in (source, *also)])
         self.source = method.source_motion(self._state)
         self.reference = reference
 
@@ -97,12 +109,13 @@ class Animator:
 
         Raises:
             ImageError: `frame` is no frame.
+            NoFaceError: A face is to be cut out, and no frame has shown one yet.
         """
         return self.render(self.transfer(self.read(frame), time)).frames[0]
 
     def read(self, frame: Frame) -> Motion:
         """The motion in a driving frame `uint8 (h, w, 3)`."""
-        return self.method.read(self._fit(frame, name="driving frame")[None])[0]
+        return self.method.read(self._fit_driving(frame)[None])[0]
 
     def transfer(self, motion: Motion, time: float | None = None) -> Motion:
         """What the source is to perform for this driving motion; see `step` for `time`."""
@@ -129,11 +142,25 @@ class Animator:
         warning = mismatch_warning(self.source, self.reference) if self.mode == "relative" else None
         return pose_mismatch(self.source, self.reference), (warning,) if warning else ()
 
-    def _fit(self, frame: Frame, *, name: str) -> Frame:
+    def _fit_source(self, frame: Frame) -> Frame:
         size = self.method.spec.size
-        if check_frame(frame, name=name).shape[:2] == tuple(size):
+        if check_frame(frame, name="source").shape[:2] == tuple(size):
             return np.ascontiguousarray(frame)
-        return whole_crop((frame.shape[0], frame.shape[1]), size).apply(frame, size)
+        return crop_source(frame, self.method.spec, request=self._request, detector=self._faces()).apply(frame, size)
+
+    def _fit_driving(self, frame: Frame) -> Frame:
+        """One box for all frames of a size: it moves with nothing, as in training."""
+        spec = self.method.spec
+        if check_frame(frame, name="driving frame").shape[:2] == tuple(spec.size):
+            return np.ascontiguousarray(frame)
+        if self._box is None or self._box[0] != frame.shape:
+            found = crop_driving([frame], spec, request=self._request, detector=self._faces())
+            self._box = (frame.shape, found)
+        return self._box[1].apply(frame, spec.size)
+
+    def _faces(self) -> FaceDetector:
+        self._detector = self._detector or face_detector()
+        return self._detector
 
 
 def _suggestion(word: str, known: Iterable[str]) -> str:
