@@ -217,11 +217,17 @@ def open_driving(
     Raises:
         VideoError: The clip cannot be read.
         MotionError: The motion file is damaged, or other weights have read it.
+        ConfigError: A frame rate for motion, which has its own.
         CropError: The crop does not fit, or no face was found.
     """
     if isinstance(driving, MotionClip) or is_motion_file(driving):
         clip = driving if isinstance(driving, MotionClip) else MotionClip.open(driving)
-        clip.check_weights(method.spec, name="the motion" if clip is driving else str(driving))
+        name = "the motion" if clip is driving else str(driving)
+        clip.check_weights(method.spec, name=name)
+        if fps is not None:
+            raise ConfigError(
+                f"{name} has its own frame rate", hint="fps is for folders of frames and animated pictures"
+            )
         yield Recorded(clip)
         return
     with open_video(driving, fps=fps) as video:

@@ -16,13 +16,21 @@ from stillmotion.core.method import MethodSpec
 from stillmotion.prepare.crop import Crop, CropRequest, parse_crop, source_crops
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.session.faces import face_detector
-from stillmotion.video.image import Source, read_image
+from stillmotion.video.image import Source, read_image_with_alpha
 from stillmotion.video.target import check_folder, output_error
 
 File: TypeAlias = str | Path
 CropChoice: TypeAlias = CropRequest | str
 """A crop as people write it, `auto`, `none` or `x,y,w,h`, or as a `Crop`."""
 
+
+FILLED = (
+    "the transparent parts of the picture are filled with white, and the result is not transparent: "
+    "lay the picture on the background that you want first"
+)
+
+OPAQUE = 250
+"""Alpha from which a pixel counts as opaque: below, white can be seen through it."""
 
 MOST_OTHERS = 3
 """A picture's other faces are named in a warning up to this many."""
@@ -37,16 +45,21 @@ class SourcePicture:
         crop: The part that is animated.
         frame: That part, `uint8` of the method's size.
         others: Crops of the picture's other faces, where the crop was found by itself.
+        was_transparent: Whether white was laid behind parts of it.
     """
 
     picture: Frame
     crop: Crop
     frame: Frame
     others: tuple[Crop, ...] = ()
+    was_transparent: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know, a line each: that there were faces to choose from."""
+        """What the user should know, a line each: faces to choose from, and transparency that is lost."""
+        return (*self._about_faces(), *((FILLED,) if self.was_transparent else ()))
+
+    def _about_faces(self) -> tuple[str, ...]:
         if not self.others:
             return ()
         boxes = " or ".join(",".join(map(str, crop.pixels)) for crop in self.others[:MOST_OTHERS])
@@ -72,9 +85,13 @@ def open_source(
         ImageError: The picture cannot be used.
         CropError: The crop does not fit, or no face was found.
     """
-    picture = check_frame(source, name="source") if isinstance(source, np.ndarray) else read_image(source)
+    if isinstance(source, np.ndarray):
+        picture, was_transparent = check_frame(source, name="source"), False
+    else:
+        picture, alpha = read_image_with_alpha(source)
+        was_transparent = bool(alpha.min() < OPAQUE)
     chosen, *others = source_crops(picture, spec, request=crop_request(crop), detector=detector or face_detector())
-    return SourcePicture(picture, chosen, chosen.apply(picture, spec.size), tuple(others))
+    return SourcePicture(picture, chosen, chosen.apply(picture, spec.size), tuple(others), was_transparent)
 
 
 def crop_request(crop: CropChoice) -> CropRequest:
