@@ -138,6 +138,9 @@ def test_an_instrument_that_is_added_scores_anew_and_trains_nothing(
     page = write_tables([(trial, after)], plain, tmp_path, unmeasured=unmeasured)
     assert "- found: *not measured*" not in page
     assert "- AKD exact: *not measured* (no detector)." in page
+    page = write_tables([(trial, after)], seeing, tmp_path, unmeasured={})
+    assert "Points: blind." in page
+    assert "- MKR exact: *not measured* (there is nothing to measure in the test clips)." in page
 
 
 def test_a_trial_that_was_broken_off_goes_on(shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -315,5 +315,10 @@ def test_the_verb(data: Path, tmp_path: Path, tiny_bundle: Path, capsys) -> None
     assert main([*deep, "--detector", "none", "--videos", "1", "--json"]) == 0
     assert (tmp_path / "new" / "deep" / "evaluate.md").is_file()
     capsys.readouterr()
+    write_strip(tmp_path / "misnamed" / "other.png", [disc(0), disc(1)])
+    two = [*words[:2], str(tmp_path / "misnamed"), *words[3:-1], str(tmp_path / "two")]
+    assert main([*two, "--detector", "none"]) == 1
+    assert f"; the others' scores are in {tmp_path / 'two' / 'evaluate.md'}" in capsys.readouterr().err
+    assert "misnamed, clip a: not scored" in (tmp_path / "two" / "evaluate.md").read_text()
     assert main([*words, "--lpips-heads", "x.pth"]) == 1
     assert "LPIPS needs two files" in capsys.readouterr().err

@@ -83,6 +83,7 @@ class Command:
         instruments, unmeasured = open_instruments(
             (full.size, full.size), detector=self.detector, lpips=(self.lpips_trunk, self.lpips_heads)
         )
+        unmeasured = {name: why.partition(": --")[0] for name, why in unmeasured.items()}  # options of evaluate
         ground = Ground(
             self.clips,
             budget,

@@ -11,7 +11,7 @@ import tyro
 
 from stillmotion.cli.options import Output
 from stillmotion.cli.screen import progress_bar
-from stillmotion.core.errors import ConfigError
+from stillmotion.core.errors import ConfigError, DataError
 
 
 @dataclass(kw_only=True)
@@ -60,9 +60,10 @@ class Command:
 
         Raises:
             ConfigError: Nobody to score, or one of the two files of LPIPS without the other.
+            DataError: Somebody could not be scored on any clip; the others' scores are written all the same.
         """
         from stillmotion.evaluate.candidates import common_fit, named_apart, open_candidate
-        from stillmotion.evaluate.evaluation import evaluate, open_clips, open_output
+        from stillmotion.evaluate.evaluation import Evaluation, evaluate, open_clips, open_output
         from stillmotion.evaluate.tally import open_instruments
 
         if not self.runs:
@@ -84,13 +85,20 @@ class Command:
             def show(done: int, total: int) -> None:
                 progress(done, total, 0.0)
 
-            result = evaluate(
-                candidates,
-                clips,
-                instruments,
-                videos=self.videos,
-                unmeasured=unmeasured,
-                progress=show,
-            )
+            try:
+                result = evaluate(
+                    candidates,
+                    clips,
+                    instruments,
+                    videos=self.videos,
+                    unmeasured=unmeasured,
+                    progress=show,
+                )
+            except DataError as error:
+                others = error.fields.get("others")
+                if isinstance(others, Evaluation):  # hours of scoring are not lost for one folder of other lengths
+                    written = others.save(self.output)
+                    error.hint += f"; the others' scores are in {written[0]}"
+                raise
         written = result.save(self.output)
         print(json.dumps(result.as_dict(), indent=1) if self.json else f"{result.markdown()}\nwrote {written[0]}")

@@ -179,7 +179,7 @@ def evaluate(
 
     Raises:
         ConfigError: No clip is asked for.
-        DataError: No clip could be scored, or none of some candidate.
+        DataError: No clip could be scored, or none of some candidate; what the others came to is its field `others`.
     """
     check_videos(videos)
     count = len(data) if videos is None else min(videos, len(data))
@@ -225,7 +225,8 @@ def _check_scored(out: Evaluation, candidates: Sequence[Candidate], data: ClipFo
             "a folder of clips is named like the true ones, with a frame of their size for every frame" if whose == who
             else f"stillmotion data check {data.path}"
         )  # fmt: skip
-        raise DataError(f"no clip of {data.path} could be scored for {who}: {why}", hint=hint)
+        said = f"no clip of {data.path} could be scored for {who}: {why}"
+        raise DataError(said, hint=hint, others=out if any(c.name in scored for c in candidates) else None)
 
 
 class _Round:

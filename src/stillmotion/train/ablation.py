@@ -158,7 +158,10 @@ def write_tables(
     rows, columns = summed(outcomes), COLUMNS | COST
     meanings = [f"- {columns[n].title}: {columns[n].meaning}." for n in columns if any(n in rows[row] for row in rows)]
     told = {name for values in rows.values() for name in values}
-    gone = [f"- {COLUMNS[n].title}: *not measured* ({why})." for n, why in unmeasured.items() if n not in told]
+    unmeasured = {
+        n: unmeasured.get(n, "there is nothing to measure in the test clips") for n in COLUMNS if n not in told
+    }
+    gone = [f"- {COLUMNS[n].title}: *not measured* ({why})." for n, why in unmeasured.items()]
     parts = [_facts(done, ground), standing(rows, columns).rstrip()]
     parts += ["In brackets: the least and the greatest over the seeds.", "\n".join(meanings + gone)]
     page = "\n\n".join(parts) + "\n"
@@ -179,6 +182,8 @@ def _facts(done: Sequence[tuple[Trial, Outcome]], ground: Ground) -> str:
         f"{software()}, ablation of the first-order method on {ground.data.name}, {size}x{size}, {budget} each in "
         f"batches of {schedule.batch}, seeds {', '.join(map(str, seeds))}; test clips rebuilt from frame 0."
     ]
+    if ground.instruments.detector is not None:
+        lines += [f"Points: {ground.instruments.detector.name}."]
     if ground.features is None:
         lines += [
             "No feature network was given, and the pyramid acts through it alone: the first two rows are the same."
