@@ -74,10 +74,10 @@ class Options:
         for name in ("log_steps", "picture_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("max_steps", "max_minutes"):
+        for name, least in (("max_steps", 1), ("max_minutes", 0)):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} must be above 0, not {value}", hint="leave it out to train to the end")
+            if value is not None and value < least:
+                raise ConfigError(f"{name} must be at least {least}, not {value}", hint="leave it out for no end")
         for name in ("start_epoch", "workers"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
