@@ -6,8 +6,8 @@ tell whether the stages are torch modules or exported graphs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Required, Self, TypeAlias, TypedDict, Unpack
 
 import numpy as np
@@ -44,6 +44,7 @@ class About(TypedDict, total=False):
     crop: Literal["face", "whole"]
     margin: float
     checksum: str
+    marks: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class MethodSpec:
         margin: For `face`, side of the square crop divided by the side of the face box.
         checksum: Fingerprint of the tensors, such as a SHA-256 of the bundle's `network.safetensors`;
             a motion file read by other weights is refused by it. Empty where unknown.
+        marks: What single keypoints were taught to mark, such as `right upper lid`, with their index; empty where
+            they found their places by themselves.
     """
 
     name: str
@@ -74,6 +77,7 @@ class MethodSpec:
     crop: Literal["face", "whole"] = "whole"
     margin: float = 1.0
     checksum: str = ""
+    marks: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -13,6 +13,9 @@ import numpy as np
 
 from stillmotion.core.errors import MotionError
 
+USUALLY_OPEN = 0.2
+"""Least openness of an eye that counts as open: a rest pose with shut eyes is taken for this."""
+
 Mode: TypeAlias = Literal["relative", "absolute"]
 
 
@@ -36,6 +39,8 @@ class Keypoints:
         value: `float32 (k, 2)`, `(x, y)`, nominally in [-1, 1]; transferred points may leave it.
         jacobian: `float32 (k, 2, 2)` local affine map (first order), or None.
         covariance: `float32 (k, 2, 2)` spread of each keypoint (Monkey-Net), or None.
+        lids: `float32 (2,)` how open the subject's right and left eye are, gap over width, 0 is shut; None where
+            nobody looked. See `prepare.lids`.
 
     Raises:
         MotionError: Wrong shape, not finite, or both local terms at once.
@@ -44,6 +49,7 @@ class Keypoints:
     value: np.ndarray
     jacobian: np.ndarray | None = None
     covariance: np.ndarray | None = None
+    lids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         value = _checked("keypoints.value", self.value, (None, 2))
@@ -54,6 +60,8 @@ class Keypoints:
             term = getattr(self, name)
             if term is not None:
                 object.__setattr__(self, name, _checked(f"keypoints.{name}", term, (len(value), 2, 2)))
+        if self.lids is not None:
+            object.__setattr__(self, "lids", _checked("keypoints.lids", self.lids, (2,)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +174,8 @@ def transfer(
         reference: Motion of the driving frame taken as rest pose.
         mode: `absolute` copies the driving motion; `relative` adds its change since the
             reference to the source's own: `value = (d - r) · scale + s`, `jacobian = J_d J_r⁻¹ J_s`
-            (for a covariance, the same product, symmetrised). A latent code has no coordinates to
-            move in, so it can only be copied.
+            (for a covariance, the same product, symmetrised). Eyes shut by the share by which the driver's
+            do. A latent code has no coordinates to move in, so it can only be copied.
         scale: Factor on the change of `value`; None takes `movement_scale(source, reference)`.
 
     Raises:
@@ -215,6 +223,9 @@ def _check_alike(*parts: Motion) -> None:
 def _moved(source: Keypoints, driving: Keypoints, reference: Keypoints, factor: float) -> Keypoints:
     value = (driving.value - reference.value) * np.float32(factor) + source.value
     out = replace(source, value=value)
+    if source.lids is not None and driving.lids is not None and reference.lids is not None:
+        share = driving.lids / np.maximum(reference.lids, USUALLY_OPEN)
+        out = replace(out, lids=source.lids * np.clip(share, 0, 1))
     if source.jacobian is not None and driving.jacobian is not None and reference.jacobian is not None:
         return replace(out, jacobian=_times_inverse(driving.jacobian, reference.jacobian, source.jacobian))
     if source.covariance is not None and driving.covariance is not None and reference.covariance is not None:

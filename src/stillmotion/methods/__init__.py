@@ -199,6 +199,7 @@ def load(
         crop=card.crop.kind,
         margin=card.crop.margin,
         checksum=card.fingerprint,
+        marks=card.marks,
     )
     return method
 

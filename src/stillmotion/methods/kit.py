@@ -89,6 +89,7 @@ class Kit:
         licence: str = "",
         credit: str = "",
         recipe: dict[str, Any] | None = None,
+        marks: Mapping[str, int] | None = None,
         keep: Keep = "all",
         optimise: bool = True,
         half: bool = False,
@@ -102,6 +103,7 @@ class Kit:
             name: Name of the weights; None takes the folder's.
             crop: Crop contract; None takes the whole picture.
             data, licence, credit, recipe: For the card.
+            marks: What keypoints were taught to mark, with their index.
             keep: `all`, or only the `stages` (runs without torch) or only the `tensors` (needs torch).
             optimise: Rewrite the graphs for speed, exactly.
             half: Store tensors and stages as float16, at half the size. Batch norms are folded after the
@@ -122,6 +124,7 @@ class Kit:
             licence=licence,
             credit=credit,
             recipe=recipe or {},
+            marks=dict(marks or {}),
         )
 
         def write_stages(place: Path) -> None:

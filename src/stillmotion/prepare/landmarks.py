@@ -13,6 +13,7 @@ Faces in-the-Wild, the subject's right first: 0-16 jaw, 17-26 brows, 27-35 nose,
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -234,6 +235,27 @@ class Landmarker:
         centre = (face.centre[0], face.centre[1] - BOX[2] / BOX[1] * face.side)
         return self._follow(check_frame(frame), Square(centre, side), least=HOT_SCORE)
 
+    def refine(self, frame: Frame, face: Face) -> np.ndarray:
+        """Landmarks `(68, 2)` of a face that was found, looked at many times: the median of squares a little off.
+
+        Steadier than one look, and some 30 ms: for a photo, not for a camera.
+
+        Raises:
+            ValueError: The face was found by a detector that gives no landmarks.
+        """
+        if face.landmarks is None:
+            raise ValueError("the face has no landmarks to refine")
+        square, looks = square_around(face.landmarks), []
+        for x, y, larger in itertools.product((-0.04, 0.0, 0.04), (-0.04, 0.0, 0.04), (0.95, 1.05)):
+            centre = (square.centre[0] + x * square.side, square.centre[1] + y * square.side)
+            near = Square(centre, larger * square.side, square.roll)
+            picture = near.cut(frame, CLOSE_UP)
+            for plain in (True, False):
+                given = picture if plain else np.ascontiguousarray(picture[:, ::-1])
+                points = self._engine.run("landmarks", picture=_plane(given))["points"][0]
+                looks.append(near.place(points if plain else _mirrored(points)))
+        return np.median(looks, axis=0).astype(np.float32)
+
     def _squares(self, frame: Frame, level: float) -> list[tuple[float, Square]]:
         """Where the face-box network suspects faces, the surest first, with how sure it is."""
         height, width = frame.shape[:2]
@@ -275,6 +297,13 @@ class Landmarker:
             return None
         points = points.astype(np.float32)
         return Face(box=box_around(points), score=score, points=five_points(points), landmarks=points)
+
+
+def _mirrored(points: np.ndarray) -> np.ndarray:
+    """What was found in the mirrored close-up, as if in the close-up."""
+    turned = points[MIRRORED].copy()
+    turned[:, 0] = 1 - turned[:, 0]
+    return turned
 
 
 def _plane(picture: Frame) -> np.ndarray:

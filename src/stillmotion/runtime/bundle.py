@@ -69,6 +69,7 @@ class Card(BaseModel):
         fingerprint: Of the tensors, also where only the exported stages are kept; motion files
             carry it.
         checksums: SHA-256 of every other file, by name.
+        marks: What keypoints were taught to mark, with their index.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +86,7 @@ class Card(BaseModel):
     recipe: dict[str, Any] = {}
     fingerprint: str = ""
     checksums: dict[str, str] = {}
+    marks: dict[str, int] = {}
 
 
 @dataclass(frozen=True)

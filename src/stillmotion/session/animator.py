@@ -16,6 +16,7 @@ from stillmotion.prepare.crop import Crop, crop_driving, crop_source
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.prepare.reference import mismatch_warning, pose_mismatch
 from stillmotion.prepare.smooth import OneEuro
+from stillmotion.session.blink import open_blink, open_eyes, seen
 from stillmotion.session.faces import face_detector
 
 FRAME_SECONDS = 1 / 25
@@ -37,6 +38,8 @@ class Animator:
         crop: `auto` cuts out what the weights need, the face where they are weights for faces: anew in each
             source, and in driving frames where the first one shows it, so that it can move. `none` takes the
             largest centred box. Whoever places crops of their own (`prepare.crop`) gives frames of the method's size.
+        blink: Draw the lids down where the driver's eyes shut, if the weights know where lids are and the source
+            shows a face. Without it eyes shut as far as the network moves them, which is hardly.
 
     Raises:
         ConfigError: The method does not offer this mode, or its motion cannot be smoothed.
@@ -60,6 +63,7 @@ class Animator:
         scale: float | None = None,
         also: Sequence[Frame] = (),
         crop: Literal["auto", "none"] = "auto",
+        blink: bool = True,
     ) -> None:
         if crop not in ("auto", "none"):
             raise ConfigError(f"the animator crops auto or none, not {crop!r}", hint="cut other boxes out beforehand")
@@ -77,8 +81,11 @@ class Animator:
         self._request: Literal["auto", "none"] = crop
         self._detector: FaceDetector | None = None
         self._box: tuple[tuple[int, ...], Crop] | None = None
-        self._state = method.encode([self._fit_source(frame) for frame in (source, *also)])
-        self.source = method.source_motion(self._state)
+        sources = [self._fit_source(frame) for frame in (source, *also)]
+        self._state = method.encode(sources)
+        self._eyes = open_eyes(method) if blink else None
+        self.source = seen(self._eyes, method.source_motion(self._state), sources[0])
+        self._blink = open_blink(method, self._state, self.source, sources[0])
         self.reference = reference
 
     def animate(self, video: Video | Iterable[Frame]) -> Iterator[Frame]:
@@ -115,7 +122,8 @@ class Animator:
 
     def read(self, frame: Frame) -> Motion:
         """The motion in a driving frame `uint8 (h, w, 3)`."""
-        return self.method.read(self._fit_driving(frame)[None])[0]
+        picture = self._fit_driving(frame)
+        return seen(self._eyes, self.method.read(picture[None])[0], picture)
 
     def transfer(self, motion: Motion, time: float | None = None) -> Motion:
         """What the source is to perform for this driving motion; see `step` for `time`."""
@@ -128,7 +136,7 @@ class Animator:
 
     def render(self, motion: Motion) -> Rendering:
         """The source performing a transferred motion: one frame with its flow."""
-        return self.method.render(self._state, [motion])
+        return self.method.render(self._blink.state(motion) if self._blink else self._state, [motion])
 
     def mismatch(self) -> tuple[float | None, tuple[str, ...]]:
         """How far the reference's pose is from the source's, and a warning where that matters.

@@ -18,6 +18,7 @@ from stillmotion.core.motion import Keypoints, Motion
 from stillmotion.prepare.crop import Crop, crop_driving
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.prepare.reference import find_reference
+from stillmotion.session.blink import open_eyes, seen
 from stillmotion.session.expression import FaceWatch
 from stillmotion.session.faces import open_landmarker
 from stillmotion.session.inputs import CropChoice, crop_request
@@ -131,6 +132,7 @@ class Filmed:
         self.sound = video.path if video.has_audio else None
         self.has_pictures = has_pictures
         self._video, self._method, self._crop = video, method, crop
+        self._eyes = open_eyes(method)
         self._clip: MotionClip | None = None
         self._sight = Sight()
 
@@ -176,7 +178,7 @@ class Filmed:
             yield time, self._crop.apply(frame, size)
 
     def _read(self, picture: Frame) -> Motion:
-        return self._method.read(picture[None])[0]
+        return seen(self._eyes, self._method.read(picture[None])[0], picture)
 
 
 def _item(clip: MotionClip, index: int) -> Motion:

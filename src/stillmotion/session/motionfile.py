@@ -1,7 +1,7 @@
 """Motion files: the motion of a clip as numbers, nobody's pictures.
 
 A motion file is a safetensors file. Keypoints: `value (n, k, 2)`, at most one of `jacobian` and
-`covariance` `(n, k, 2, 2)`; landmarks: `value`, perhaps `visible (n, k)`; latent: `code (n, m)`;
+`covariance` `(n, k, 2, 2)`, perhaps `lids (n, 2)`; landmarks: `value`, perhaps `visible (n, k)`; latent: `code (n, m)`;
 all `float32`. And `times (n, 2)` `int64`, numerator and denominator in seconds.
 Its header says which weights read it; other weights would see something else in the same numbers.
 """
@@ -32,7 +32,11 @@ SUFFIX = ".safetensors"
 
 _HEADER = ("method", "weights", "checksum", "convention", "fps", "crop")
 _KINDS: dict[str, type[Motion]] = {"keypoints": Keypoints, "landmarks": Landmarks, "latent": Latent}
-_TERMS = {"keypoints": ("value", "jacobian", "covariance"), "landmarks": ("value", "visible"), "latent": ("code",)}
+_TERMS = {
+    "keypoints": ("value", "jacobian", "covariance", "lids"),
+    "landmarks": ("value", "visible"),
+    "latent": ("code",),
+}
 """Arrays of each kind of motion; the first must be there."""
 
 
@@ -97,7 +101,7 @@ class MotionClip:
         """
         if not motions:
             raise MotionError("the motion has no frames", hint="read it again from a clip that has some")
-        names = [name for name in _TERMS[spec.motion] if getattr(motions[0], name) is not None]
+        names = [n for n in _TERMS[spec.motion] if all(getattr(motion, n) is not None for motion in motions)]
         arrays = {name: np.stack([getattr(motion, name) for motion in motions]) for name in names}
         facts = {"method": spec.name, "weights": spec.weights, "checksum": spec.checksum}
         return cls(arrays, tuple(times), fps, **facts, convention=spec.convention, crop=crop, kind=spec.motion)
@@ -175,10 +179,12 @@ class MotionClip:
 
 def _fit_together(arrays: Mapping[str, np.ndarray], kind: str, frames: int) -> bool:
     """Whether the arrays are those of `frames` motions of a kind."""
-    main, *others = (arrays.get(name) for name in _TERMS[kind])
+    main, *others = (arrays.get(name) for name in _TERMS[kind] if name != "lids")
     if main is None:
         raise KeyError(_TERMS[kind][0])
     if len(main) != frames or (main.ndim != 2 if kind == "latent" else main.ndim != 3 or main.shape[2] != 2):
+        return False
+    if "lids" in arrays and arrays["lids"].shape != (frames, 2):
         return False
     more = [other for other in others if other is not None]
     tail = (2, 2) if kind == "keypoints" else ()

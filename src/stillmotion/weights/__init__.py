@@ -13,11 +13,14 @@ ALIASES = {"fast": "heads", "quality": "heads-quality"}
 FOLDER = Path(__file__).resolve().parent
 FACE = FOLDER / "face"
 """The face and landmark networks: no motion weights, hence not among the `shipped` ones."""
+LIDS = FOLDER / "lids"
+"""The network that says how open eyes are; as `FACE`."""
 
 
 def shipped() -> list[str]:
     """Names of the bundles with a method's weights that are here, sorted."""
-    return sorted(card.parent.name for card in FOLDER.glob("*/model.json") if card.parent.name != FACE.name)
+    names = {card.parent.name for card in FOLDER.glob("*/model.json")}
+    return sorted(names - {FACE.name, LIDS.name})
 
 
 def is_shipped(word: str) -> bool:

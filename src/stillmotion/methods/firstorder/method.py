@@ -59,6 +59,17 @@ class FirstOrder:
             state["source"] = planes
         return frozen(state)
 
+    def repainted(self, state: State, picture: Frame) -> State:
+        """The same source, but a compositing network takes its pixels from another picture.
+
+        Args:
+            state: From `encode`.
+            picture: `uint8 (h, w, 3)` of `spec.size`: the source with a small change, such as shut eyes.
+        """
+        if not self.config.generator.composite:
+            return state
+        return frozen(dict(state, source=to_planes(check_sources([picture], self.spec))))
+
     def source_motion(self, state: State) -> Keypoints:
         """Keypoints of the source, as `encode` read them."""
         jacobian = state.get("source_jacobian")
