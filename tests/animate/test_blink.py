@@ -116,7 +116,7 @@ def test_lids_in_transfer_and_fading() -> None:
     np.testing.assert_allclose(moved.lids, [0.2, 0.3], atol=1e-6)
     assert transfer(source, keypoints(0.1, 0.1), reference, mode="absolute").lids.tolist() == pytest.approx([0.1, 0.1])
     asleep = transfer(source, keypoints(0.1, 0.2), keypoints(0.0, 0.0), scale=1.0)
-    np.testing.assert_allclose(asleep.lids, [0.2, 0.3], atol=1e-6)
+    np.testing.assert_allclose(asleep.lids, [0.4 / 1.2, 0.3], atol=1e-6)
     np.testing.assert_allclose(blend(source, keypoints(0.0, 0.1), 0.5).lids, [0.2, 0.2], atol=1e-6)
     with pytest.raises(MotionError, match=r"keypoints\.lids must have shape"):
         Keypoints(np.zeros((4, 2)), lids=np.zeros(3))

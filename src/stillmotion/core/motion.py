@@ -13,8 +13,8 @@ import numpy as np
 
 from stillmotion.core.errors import MotionError
 
-USUALLY_OPEN = 0.2
-"""Least openness of an eye that counts as open: a rest pose with shut eyes is taken for this."""
+BARELY_OPEN = 0.12
+"""Least openness of eyes at rest, so that a driver who rests with shut eyes opens nothing that is open already."""
 
 Mode: TypeAlias = Literal["relative", "absolute"]
 
@@ -224,7 +224,7 @@ def _moved(source: Keypoints, driving: Keypoints, reference: Keypoints, factor: 
     value = (driving.value - reference.value) * np.float32(factor) + source.value
     out = replace(source, value=value)
     if source.lids is not None and driving.lids is not None and reference.lids is not None:
-        share = driving.lids / np.maximum(reference.lids, USUALLY_OPEN)
+        share = driving.lids / np.maximum(reference.lids, BARELY_OPEN)
         out = replace(out, lids=source.lids * np.clip(share, 0, 1))
     if source.jacobian is not None and driving.jacobian is not None and reference.jacobian is not None:
         return replace(out, jacobian=_times_inverse(driving.jacobian, reference.jacobian, source.jacobian))
