@@ -17,6 +17,7 @@ from stillmotion.methods import EngineName, load
 from stillmotion.prepare.smooth import OneEuro
 from stillmotion.provenance.sealing import Sign, marks
 from stillmotion.session.animator import Animator
+from stillmotion.session.background import Background, open_backdrop
 from stillmotion.session.compose import Composer, Show
 from stillmotion.session.driving import Rate, ReferenceRequest, choose_reference, open_driving
 from stillmotion.session.inputs import CropChoice, File, check_output, face_detector, open_source
@@ -48,6 +49,7 @@ def animate(
     smooth: bool = False,
     show: Show | None = None,
     label: bool = False,
+    background: Background = "auto",
     sign: Sign = "auto",
     progress: Progress | None = None,
 ) -> Report:
@@ -76,6 +78,9 @@ def animate(
         smooth: Take jitter off the driving motion.
         show: `keypoints`, `flow` or `occlusion`.
         label: Write `AI-generated` into the picture.
+        background: Behind a source with transparency: `auto` (nothing where the output can be transparent, which
+            `.webm`, `.mov`, `.gif` and folders can; else white), `transparent`, or a colour, by name, as
+            `#rrggbb` or as three numbers.
         sign: Add a signed C2PA manifest to the plain mark that every file carries: `auto` (where the extra
             `provenance` is installed), `always` or `never`.
         progress: Called after each frame with frames done, frames expected (or None), and speed.
@@ -91,8 +96,9 @@ def animate(
     meter, detector = Meter(progress), face_detector(face_model)
     method = method or load(weights, engine=engine, device=device)
     still = open_source(source, method.spec, crop=crop_source, detector=detector)
-    more = [open_source(one, method.spec, crop=crop_source, detector=detector).frame for one in also]
-    animator = Animator(method, still.frame, mode=motion, smooth=OneEuro() if smooth else None, also=more)
+    backdrop = open_backdrop(still, method, background, output=output, has_panels=side_by_side or show is not None)
+    more = [backdrop.fit(open_source(one, method.spec, crop=crop_source, detector=detector)) for one in also]
+    animator = Animator(method, backdrop.frame, mode=motion, smooth=OneEuro() if smooth else None, also=more)
     with open_driving(
         driving, method, crop=crop_driving, detector=detector, fps=fps, has_pictures=side_by_side
     ) as driven:
@@ -100,8 +106,7 @@ def animate(
             driven, animator.source, reference, picture=still.frame if method.spec.crop == "face" else None
         )
         composer = Composer(
-            still,
-            method.spec,
+            backdrop,
             paste_back=paste_back,
             side_by_side=side_by_side,
             show=show,
@@ -109,12 +114,15 @@ def animate(
             has_driving=driven.has_pictures,
         )
         signed = marks(output, method.spec, sign=sign)
-        writer = VideoWriter(output, fps=driven.fps, size=composer.size, audio_from=driven.sound, **signed)
+        writer = VideoWriter(
+            output, fps=driven.fps, size=composer.size, audio_from=driven.sound, has_alpha=composer.has_alpha, **signed
+        )
         with noting_what_is_kept(writer), writer:
             for moment in meter.watch(driven):
                 performed = animator.transfer(moment.motion, float(moment.time))
                 rendering = animator.render(performed)
-                writer.write(composer.compose(rendering, performed, driving=moment.picture), moment.time)
+                frame, alpha = composer.compose(rendering, performed, driving=moment.picture)
+                writer.write(frame, moment.time, alpha=alpha)
         mismatch, warnings = animator.mismatch()
         return Report(
             **meter.facts(method, driven),
@@ -127,5 +135,5 @@ def animate(
             crop_source=str(still.crop),
             provenance=writer.provenance,
             audio=writer.audio_note or ("copied" if driven.sound else "none"),
-            warnings=(*still.warnings, *warnings, *driven.warnings, *filter(None, [writer.size_note])),
+            warnings=(*backdrop.warnings, *warnings, *driven.warnings, *filter(None, [writer.size_note])),
         )

@@ -304,16 +304,6 @@ def test_a_fresh_interpreter_without_torch_animates_three_frames_and_opens_no_so
     assert not list((tmp_path / "home").rglob("*")), "something was written into the home folder"
 
 
-def test_lost_transparency_is_said(tmp_path: Path, method, scene: Scene) -> None:
-    opaque = Image.open(scene.picture).convert("RGBA")
-    clear = opaque.copy()
-    clear.putpixel((3, 3), (255, 0, 0, 0))
-    plain = stillmotion.animate(opaque, scene.clip, tmp_path / "o.mp4", method=method).warnings
-    said = stillmotion.animate(clear, scene.clip, tmp_path / "o.mp4", method=method).warnings
-    assert len(said) == len(plain) + 1
-    assert said[0].startswith("the transparent parts of the picture are filled with white")
-
-
 def test_motion_has_its_own_frame_rate(tmp_path: Path, method, scene: Scene) -> None:
     stillmotion.read_motion(scene.clip, tmp_path / "m.safetensors", method=method)
     with pytest.raises(ConfigError, match=r"m\.safetensors has its own frame rate"):

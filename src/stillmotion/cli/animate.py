@@ -22,7 +22,8 @@ class Command(Loading):
     driving: Driving
     """Clip whose motion it takes: a video, GIF, folder of frames, or motion file (.safetensors)."""
     output: Output
-    """File to write: .mp4, .mov, .mkv, .webm, .gif, or a folder for numbered pictures."""
+    """File to write: .mp4, .mov, .mkv, .webm, .gif, or a folder for numbered pictures. Of a picture with
+    transparency, .webm, .mov (ProRes 4444), .gif and folders (PNG) are transparent."""
     also: tuple[Path, ...] = ()
     """More pictures of the same, for methods that take several sources (x2face, few-shot, trinet)."""
     motion: Literal["relative", "absolute"] | None = None
@@ -45,6 +46,9 @@ class Command(Loading):
     """Mark keypoints on the result, or put a map beside it."""
     label: bool = False
     """Write AI-generated into the picture."""
+    background: str = "auto"
+    """Behind a picture with transparency: auto (nothing where the output can be transparent, else white),
+    transparent, or a colour such as white or #00ff00."""
     sign: Literal["auto", "always", "never"] = "auto"
     """Sign the file (C2PA): auto does where the extra provenance is installed."""
     fps: str | None = None
@@ -74,6 +78,7 @@ class Command(Loading):
                 smooth=self.smooth,
                 show=self.show,
                 label=self.label,
+                background=self.background,
                 sign=self.sign,
                 progress=progress,
             )

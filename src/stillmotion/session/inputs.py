@@ -16,7 +16,7 @@ from stillmotion.core.method import MethodSpec
 from stillmotion.prepare.crop import Crop, CropRequest, parse_crop, source_crops
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.session.faces import face_detector
-from stillmotion.video.image import Source, read_image_with_alpha
+from stillmotion.video.image import Source, composite, read_image_with_alpha
 from stillmotion.video.target import check_folder, output_error
 
 File: TypeAlias = str | Path
@@ -24,13 +24,8 @@ CropChoice: TypeAlias = CropRequest | str
 """A crop as people write it, `auto`, `none` or `x,y,w,h`, or as a `Crop`."""
 
 
-FILLED = (
-    "the transparent parts of the picture are filled with white, and the result is not transparent: "
-    "lay the picture on the background that you want first"
-)
-
 OPAQUE = 250
-"""Alpha from which a pixel counts as opaque: below, white can be seen through it."""
+"""Alpha from which a pixel counts as opaque: below, what is behind can be seen through it."""
 
 MOST_OTHERS = 3
 """A picture's other faces are named in a warning up to this many."""
@@ -41,25 +36,25 @@ class SourcePicture:
     """The full source picture and the part of it that is animated.
 
     Attributes:
-        picture: `uint8 (h, w, 3)`, upright.
+        picture: `uint8 (h, w, 3)`, upright; its transparent parts show white.
         crop: The part that is animated.
         frame: That part, `uint8` of the method's size.
         others: Crops of the picture's other faces, where the crop was found by itself.
-        was_transparent: Whether white was laid behind parts of it.
+        colour: Colours of the picture without the white, `uint8 (h, w, 3)`, not multiplied with alpha; None
+            where all of it is opaque.
+        alpha: How opaque it is, `uint8 (h, w)`; None where all of it is.
     """
 
     picture: Frame
     crop: Crop
     frame: Frame
     others: tuple[Crop, ...] = ()
-    was_transparent: bool = False
+    colour: np.ndarray | None = None
+    alpha: np.ndarray | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know, a line each: faces to choose from, and transparency that is lost."""
-        return (*self._about_faces(), *((FILLED,) if self.was_transparent else ()))
-
-    def _about_faces(self) -> tuple[str, ...]:
+        """What the user should know, a line each: faces to choose from."""
         if not self.others:
             return ()
         boxes = " or ".join(",".join(map(str, crop.pixels)) for crop in self.others[:MOST_OTHERS])
@@ -86,12 +81,18 @@ def open_source(
         CropError: The crop does not fit, or no face was found.
     """
     if isinstance(source, np.ndarray):
-        picture, was_transparent = check_frame(source, name="source"), False
+        picture, colour, alpha = check_frame(source, name="source"), None, None
     else:
-        picture, alpha = read_image_with_alpha(source)
-        was_transparent = bool(alpha.min() < OPAQUE)
+        picture, colour, alpha = _on_white(source)
     chosen, *others = source_crops(picture, spec, request=crop_request(crop), detector=detector or face_detector())
-    return SourcePicture(picture, chosen, chosen.apply(picture, spec.size), tuple(others), was_transparent)
+    return SourcePicture(picture, chosen, chosen.apply(picture, spec.size), tuple(others), colour, alpha)
+
+
+def _on_white(source: Source) -> tuple[Frame, np.ndarray | None, np.ndarray | None]:
+    """A picture laid on white; its colours and alpha besides, where there is transparency worth the name."""
+    colour, alpha = read_image_with_alpha(source, background=None)
+    picture = composite(colour, alpha)
+    return (picture, colour, alpha) if alpha.min() < OPAQUE else (picture, None, None)
 
 
 def crop_request(crop: CropChoice) -> CropRequest:

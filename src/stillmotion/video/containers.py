@@ -1,4 +1,4 @@
-"""Encoded clips: H.264 in mp4, mov or mkv, VP9 in webm."""
+"""Encoded clips: H.264 in mp4, mov or mkv, VP9 in webm; with transparency, VP9 in webm or ProRes 4444 in mov."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from stillmotion.video.audio import Sound
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 
+ALPHA_FORMATS = {".webm": "yuva420p", ".mov": "yuva444p10le"}
+"""Containers that hold transparency, with the pixels it is encoded from."""
+
 # MP4 and MOV keep only the tags they know; others travel inside the comment.
 _MP4_TAGS = {"title", "artist", "album", "date", "comment", "genre", "copyright", "description", "synopsis"}
 
@@ -33,7 +36,10 @@ class EncodedClip:
 
     Pixels are `yuv420p`, BT.709, limited range, and tagged so. H.264 in 4:2:0 cannot have an odd
     width or height, and 4:4:4 does not play in browsers or on phones: an odd size is made even by
-    repeating the last row or column. VP9 keeps odd sizes.
+    repeating the last row or column. VP9 and ProRes keep odd sizes.
+
+    With transparency, pixels are `yuva420p` in webm (VP9, which browsers show) and 10-bit `yuva444p` in
+    mov (ProRes 4444, which editors take); colours are not multiplied with alpha.
 
     With no times given, the time base is exactly 1 / fps; with times, a clock that divides both
     1 / fps and 1/90000 s, so that a variable frame rate is kept.
@@ -46,6 +52,7 @@ class EncodedClip:
         crf: Constant quality, lower is better; None for a good default (18 for H.264, 28 for VP9).
         preset: x264 preset; VP9 maps it to a speed.
         metadata: Tags of the container.
+        has_alpha: Whether the frames carry transparency; only in the containers of `ALPHA_FORMATS`.
     """
 
     def __init__(
@@ -58,18 +65,21 @@ class EncodedClip:
         crf: int | None,
         preset: str,
         metadata: Mapping[str, str],
+        has_alpha: bool = False,
     ) -> None:
         self._fps = fps
         self._size = size
         self._sound = sound
-        self._codec, self._options = _codec(file.suffix.lower(), crf=crf, preset=preset)
+        suffix = file.suffix.lower()
+        self._pixels = ALPHA_FORMATS[suffix] if has_alpha else "yuv420p"
+        self._codec, self._options = _codec(suffix, crf=crf, preset=preset, has_alpha=has_alpha)
         self._padding = (size[0] % 2, size[1] % 2) if self._codec == "libx264" else (0, 0)
         self._reformatter = VideoReformatter()
         self._stream: av.VideoStream | None = None
         self._base = 1 / fps
         self._is_timed = False
         self._last = -1
-        kind = FORMATS[file.suffix.lower()]
+        kind = FORMATS[suffix]
         is_mp4 = kind in ("mp4", "mov")
         self._container: av.container.OutputContainer = av.open(
             f"file:{file}", "w", format=kind, container_options={"movflags": "+faststart"} if is_mp4 else {}
@@ -82,7 +92,7 @@ class EncodedClip:
         return self._last * self._base + 1 / self._fps
 
     def write(self, frame: Frame, time: Fraction | None) -> None:
-        """Encode one frame; the first decides whether all carry times."""
+        """Encode one frame, `uint8 (h, w, 3)` or with alpha `(h, w, 4)`; the first decides whether all carry times."""
         if self._stream is None:
             self._is_timed = time is not None
             self._stream = self._start()
@@ -125,7 +135,9 @@ class EncodedClip:
             self._codec, rate=self._fps, options=self._options, width=width, height=height, time_base=self._base
         )
         stream = cast(av.VideoStream, added)
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = self._pixels
+        if self._pixels == "yuva420p":
+            stream.metadata["alpha_mode"] = "1"  # players look for the second picture only where this is said
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
@@ -137,8 +149,8 @@ class EncodedClip:
         if any(self._padding):
             frame = np.pad(frame, ((0, self._padding[0]), (0, self._padding[1]), (0, 0)), mode="edge")
         converted = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(frame, format="rgb24"),
-            format="yuv420p",
+            av.VideoFrame.from_ndarray(frame, format="rgba" if frame.shape[2] == 4 else "rgb24"),
+            format=self._pixels,
             dst_colorspace=_BT709,
             dst_color_range=_LIMITED_RANGE,
             interpolation=_QUALITY,
@@ -147,12 +159,16 @@ class EncodedClip:
         return converted
 
 
-def _codec(suffix: str, *, crf: int | None, preset: str) -> tuple[str, dict[str, str]]:
+def _codec(suffix: str, *, crf: int | None, preset: str, has_alpha: bool) -> tuple[str, dict[str, str]]:
+    if suffix == ".mov" and has_alpha:
+        return "prores_ks", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
     if suffix != ".webm":
         return "libx264", {"crf": str(18 if crf is None else crf), "preset": preset}
     is_quick = preset in ("ultrafast", "superfast", "veryfast", "faster")
     pace = {"deadline": "realtime", "cpu-used": "7"} if is_quick else {"deadline": "good", "cpu-used": "2"}
-    return "libvpx-vp9", {"crf": str(28 if crf is None else crf), "b": "0", "row-mt": "1", **pace}
+    # A frame that is never shown has no alpha beside it, so there may be none.
+    plain = {"auto-alt-ref": "0"} if has_alpha else {}
+    return "libvpx-vp9", {"crf": str(28 if crf is None else crf), "b": "0", "row-mt": "1", **pace, **plain}
 
 
 def _clock(fps: Fraction) -> Fraction:

@@ -31,7 +31,7 @@ class FrameFolderClip:
         folder.mkdir()
 
     def write(self, frame: Frame, time: Fraction | None) -> None:
-        """Write one picture."""
+        """Write one picture, `uint8 (h, w, 3)` or with alpha `(h, w, 4)`."""
         save_picture(self._folder / f"{self._frames:06d}{self._suffix}", frame, metadata=self._metadata)
         self._frames += 1
 

@@ -55,8 +55,15 @@ def read_image(source: Source, *, background: tuple[int, int, int] = BACKGROUND)
     return read_image_with_alpha(source, background=background)[0]
 
 
-def read_image_with_alpha(source: Source, *, background: tuple[int, int, int] = BACKGROUND) -> tuple[Frame, np.ndarray]:
+def read_image_with_alpha(
+    source: Source, *, background: tuple[int, int, int] | None = BACKGROUND
+) -> tuple[Frame, np.ndarray]:
     """Like `read_image`, and also how opaque each pixel was.
+
+    Args:
+        source: See `read_image`.
+        background: Colour behind transparent pixels; None lays the picture on nothing: its colours are
+            returned as they are stored, not multiplied with alpha, those of invisible pixels too.
 
     Returns:
         The frame `uint8 (h, w, 3)`, already composited on `background`, and alpha `uint8 (h, w)`,
@@ -78,7 +85,7 @@ def read_image_with_alpha(source: Source, *, background: tuple[int, int, int] = 
                 image.close()
     if alpha is None:
         return colour, np.full(colour.shape[:2], 255, np.uint8)
-    return composite(colour, alpha, background=background), alpha
+    return colour if background is None else composite(colour, alpha, background=background), alpha
 
 
 def decode_picture(image: Image.Image, *, name: str) -> tuple[Frame, np.ndarray | None]:
@@ -135,7 +142,13 @@ def write_image(path: str | os.PathLike[str], frame: Frame, *, metadata: dict[st
 
 
 def save_picture(path: Path, frame: Frame, *, metadata: dict[str, str]) -> None:
-    """Encode `frame` into `path` in place; OSError when that fails (callers rename and explain)."""
+    """Encode `frame` into `path` in place; OSError when that fails (callers rename and explain).
+
+    Args:
+        path: Where to.
+        frame: `uint8 (h, w, 3)`; for PNG and WebP also with alpha, `(h, w, 4)`.
+        metadata: See `write_image`.
+    """
     image = Image.fromarray(frame)
     suffix = path.suffix.lower()
     if suffix == ".png":

@@ -23,16 +23,20 @@ class GifClip:
 
     Each frame gets its own 256 colours with an ordered dither that stands still from frame to frame.
     GIF counts hundredths of a second: times are rounded to them, and frames that would follow
-    closer than two hundredths (above 50 frames a second) are left out.
+    closer than two hundredths (above 50 frames a second) are left out. A pixel of a GIF is transparent
+    or not: from half opaque on it is not.
 
     Args:
         file: Where to write, already the partial name.
         fps: Nominal rate.
         size: `(h, w)`.
         metadata: Stored as a GIF comment.
+        has_alpha: Whether the frames carry transparency; it takes one of the 256 colours.
     """
 
-    def __init__(self, file: Path, *, fps: Fraction, size: tuple[int, int], metadata: Mapping[str, str]) -> None:
+    def __init__(
+        self, file: Path, *, fps: Fraction, size: tuple[int, int], metadata: Mapping[str, str], has_alpha: bool = False
+    ) -> None:
         self._file = file
         self._fps = fps
         others = [f"{key}={value}" for key, value in metadata.items() if key != "comment"]
@@ -43,16 +47,23 @@ class GifClip:
         self._container: av.container.OutputContainer = av.open(f"file:{file}", "w", format="gif")
         self._stream = self._container.add_stream("gif", rate=fps, width=width, height=height, time_base=_BASE)
         self._stream.pix_fmt = "pal8"
-        self._graph = _palette_graph(width, height)
+        self._graph = _palette_graph(width, height, has_alpha=has_alpha)
 
     def write(self, frame: Frame, time: Fraction | None) -> None:
-        """Encode one frame, or leave it out where GIF cannot show it long enough."""
+        """Encode one frame, or leave it out where GIF cannot show it long enough.
+
+        Args:
+            frame: `uint8 (h, w, 3)`, or with alpha `(h, w, 4)`.
+            time: Seconds; None counts frames.
+        """
         tick = round((self._frames / self._fps if time is None else time) / _BASE)
         self._frames += 1
         if self._last is not None and tick < self._last + _SHORTEST:
             return
         self._last = tick
-        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        picture = av.VideoFrame.from_ndarray(frame, format="rgba" if frame.shape[2] == 4 else "rgb24")
+        if frame.shape[2] == 4:
+            picture = picture.reformat(format="bgra")  # the only order with alpha that the palette filters take
         picture.pts = tick
         picture.time_base = _BASE
         self._graph.push(picture)
@@ -82,13 +93,15 @@ class GifClip:
             self._container.mux(self._stream.encode(picture))
 
 
-def _palette_graph(width: int, height: int) -> Graph:
-    """rgb24 in; pal8 out, each frame with the palette made from itself."""
+def _palette_graph(width: int, height: int, *, has_alpha: bool) -> Graph:
+    """rgb24 in, or bgra; pal8 out, each frame with the palette made from itself."""
     graph = Graph()
-    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=_BASE)
+    source = graph.add_buffer(
+        width=width, height=height, format=av.VideoFormat("bgra" if has_alpha else "rgb24"), time_base=_BASE
+    )
     split = graph.add("split")
-    palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-    chosen = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4")
+    palette = graph.add("palettegen", f"stats_mode=single:reserve_transparent={int(has_alpha)}")
+    chosen = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=4:alpha_threshold=128")
     sink = graph.add("buffersink")
     source.link_to(split)
     split.link_to(chosen, 0, 0)

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
 import av
+import numpy as np
 
-from stillmotion.core.errors import OutputError, StillmotionError
+from stillmotion.core.errors import ImageError, OutputError, StillmotionError
 from stillmotion.core.frame import Frame, check_frame
 from stillmotion.video.audio import Sound, open_sound
-from stillmotion.video.containers import FORMATS, EncodedClip
+from stillmotion.video.containers import ALPHA_FORMATS, FORMATS, EncodedClip
 from stillmotion.video.folders import FrameFolderClip, check_replaceable
 from stillmotion.video.image import IMAGE_SUFFIXES
 from stillmotion.video.loops import GifClip
@@ -22,6 +23,12 @@ from stillmotion.video.mark import marked
 from stillmotion.video.target import check_folder, output_error, partial_path, remove
 
 VIDEO_SUFFIXES = (*FORMATS, ".gif")
+
+_ALPHA_SUFFIXES = (*ALPHA_FORMATS, ".gif")
+_ALPHA_PICTURES = (".png", ".webp")
+
+TRANSPARENT_OUTPUTS = f"{', '.join(_ALPHA_SUFFIXES)} or a name without a suffix, for a folder of PNGs"
+"""Outputs that can be transparent, as hints name them."""
 
 _FAILURES = (OSError, av.FFmpegError, ValueError)
 
@@ -59,6 +66,8 @@ class VideoWriter:
         seal: Called with the finished file before it gets its name, to sign it (`provenance.sealer`);
             not for folders.
         image_suffix: Kind of pictures in a folder of frames.
+        has_alpha: Write transparency: each frame then comes with its alpha. `.webm` keeps VP9, `.mov` becomes
+            ProRes 4444, `.gif` knows transparent or not; `holds_alpha` tells which outputs can.
 
     Attributes:
         frames: Frames written so far.
@@ -84,6 +93,7 @@ class VideoWriter:
         facts: Mapping[str, str] | None = None,
         seal: Callable[[Path], object] | None = None,
         image_suffix: str = ".png",
+        has_alpha: bool = False,
     ) -> None:
         self.path = Path(path)
         self.fps = _check_rate(fps)
@@ -93,7 +103,10 @@ class VideoWriter:
         self.kept: Path | None = None
         self._is_folder = _check_kind(self.path, image_suffix)
         self.partial = self.path.with_name(self.path.name + ".partial") if self._is_folder else partial_path(self.path)
-        self.size_note = _size_note(self.path.suffix.lower(), size) if not self._is_folder else None
+        if has_alpha and not holds_alpha(self.path, image_suffix=image_suffix):
+            raise OutputError(f"{self.path} cannot be transparent", hint=f"write {TRANSPARENT_OUTPUTS}", path=self.path)
+        self._has_alpha = has_alpha
+        self.size_note = None if self._is_folder or has_alpha else _size_note(self.path.suffix.lower(), size)
         self._audio = (audio_from, Fraction(audio_start), None if audio_duration is None else Fraction(audio_duration))
         self._crf, self._preset, self._image_suffix = crf, preset, image_suffix
         self._metadata, self._seal = marked(metadata or {}, facts), seal
@@ -125,13 +138,15 @@ class VideoWriter:
             raise
         return self
 
-    def write(self, frame: Frame, time: Fraction | None = None) -> None:
+    def write(self, frame: Frame, time: Fraction | None = None, *, alpha: np.ndarray | None = None) -> None:
         """Add a frame.
 
         Args:
             frame: `uint8 (h, w, 3)` of the size that was declared.
             time: When it shows, seconds from the start of the file, rising; give it to all frames
                 (a variable frame rate) or to none (the exact constant rate).
+            alpha: How opaque the frame is, `uint8 (h, w)`, its colours not multiplied with it; given to every
+                frame of a writer that `has_alpha`, and to no other.
 
         Raises:
             OutputError: The disk is full, the size differs, the times do not rise, or this is not
@@ -143,10 +158,11 @@ class VideoWriter:
         check_frame(frame)
         if frame.shape[:2] != tuple(self.size):
             raise OutputError(f"a frame of {frame.shape[:2]} cannot go into a clip of {tuple(self.size)} (h, w)")
+        pixels = self._with_alpha(frame, alpha)
         if time is not None and (time < 0 or (self._time is not None and time <= self._time)):
             raise OutputError(f"frame times must rise from 0: {time} s came after {self._time} s")
         try:
-            self._clip.write(frame, time)
+            self._clip.write(pixels, time)
         except _FAILURES as error:
             self._raise_explained(error)
         self.audio_note = self.audio_note or (self._sound.note if self._sound else None)
@@ -162,6 +178,19 @@ class VideoWriter:
             self._keep()
         else:
             self._discard()
+
+    def _with_alpha(self, frame: Frame, alpha: np.ndarray | None) -> np.ndarray:
+        """The frame as the clip takes it: `(h, w, 3)`, or `(h, w, 4)` where it is transparent."""
+        if (alpha is not None) != self._has_alpha:
+            raise OutputError(
+                f"{self.path.name} was opened {'with' if self._has_alpha else 'without'} transparency",
+                hint="give every frame its alpha and say has_alpha=True, or neither",
+            )
+        if alpha is None:
+            return frame
+        if alpha.dtype != np.uint8 or alpha.shape != frame.shape[:2]:
+            raise ImageError(f"alpha must be uint8 {frame.shape[:2]}, not {alpha.dtype} {alpha.shape}")
+        return np.dstack([frame, alpha])
 
     def _complete(self) -> None:
         if not self.frames:
@@ -245,7 +274,9 @@ class VideoWriter:
             return FrameFolderClip(self.partial, suffix=self._image_suffix, metadata=self._metadata)
         self.partial.touch(exist_ok=False)
         if self.path.suffix.lower() == ".gif":
-            return GifClip(self.partial, fps=self.fps, size=self.size, metadata=self._metadata)
+            return GifClip(
+                self.partial, fps=self.fps, size=self.size, metadata=self._metadata, has_alpha=self._has_alpha
+            )
         return EncodedClip(
             self.partial,
             fps=self.fps,
@@ -254,7 +285,14 @@ class VideoWriter:
             crf=self._crf,
             preset=self._preset,
             metadata=self._metadata,
+            has_alpha=self._has_alpha,
         )
+
+
+def holds_alpha(path: str | os.PathLike[str], *, image_suffix: str = ".png") -> bool:
+    """Whether an output can be transparent: `.webm`, `.mov`, `.gif`, and folders of PNG or WebP pictures."""
+    suffix = Path(path).suffix.lower()
+    return suffix in _ALPHA_SUFFIXES if suffix in VIDEO_SUFFIXES else image_suffix in _ALPHA_PICTURES
 
 
 def _check_rate(fps: Fraction | int) -> Fraction:
