@@ -17,7 +17,7 @@ from typing import Any, Literal
 from stillmotion import methods
 from stillmotion.core.errors import ConfigError, OutputError
 from stillmotion.data.clips import select_clips
-from stillmotion.evaluate.candidates import open_candidate
+from stillmotion.evaluate.candidates import common_fit, open_candidate
 from stillmotion.evaluate.evaluation import Evaluation, evaluate, open_clips
 from stillmotion.evaluate.table import COPYING, TRUTH, mean_of
 from stillmotion.evaluate.tally import COLUMNS, Instruments
@@ -252,11 +252,10 @@ def bundle_of(trial: Trial) -> Path:
 
 
 def score(trial: Trial, ground: Ground) -> Evaluation:
-    """Rebuild the test clips from their first frames; see `evaluate`."""
+    """Rebuild the test clips, cropped as those it was trained on, from their first frames; see `evaluate`."""
     candidate = open_candidate(str(bundle_of(trial)))
     candidate.name = trial.row
-    assert candidate.fit is not None
-    clips = open_clips(ground.data, candidate.fit, seed=trial.seed)
+    clips = open_clips(ground.data, common_fit([candidate], crop=ground.crop), seed=trial.seed)
     return evaluate([candidate], clips, ground.instruments, videos=ground.videos)
 
 
