@@ -47,6 +47,7 @@ def animate(
     paste_back: bool = False,
     side_by_side: bool = False,
     smooth: bool = False,
+    blink: bool = True,
     show: Show | None = None,
     label: bool = False,
     background: Background = "auto",
@@ -76,6 +77,7 @@ def animate(
         paste_back: Set the animated crop back into the full picture.
         side_by_side: Put source and driving to the left of the result.
         smooth: Take jitter off the driving motion.
+        blink: Draw the photo's lids down where the driver's eyes shut, if the weights know where lids are.
         show: `keypoints`, `flow` or `occlusion`.
         label: Write `AI-generated` into the picture.
         background: Behind a source with transparency: `auto` (nothing where the output can be transparent, which
@@ -98,7 +100,9 @@ def animate(
     still = open_source(source, method.spec, crop=crop_source, detector=detector)
     backdrop = open_backdrop(still, method, background, output=output, has_panels=side_by_side or show is not None)
     more = [backdrop.fit(open_source(one, method.spec, crop=crop_source, detector=detector)) for one in also]
-    animator = Animator(method, backdrop.frame, mode=motion, smooth=OneEuro() if smooth else None, also=more)
+    animator = Animator(
+        method, backdrop.frame, mode=motion, smooth=OneEuro() if smooth else None, also=more, blink=blink
+    )
     with open_driving(
         driving, method, crop=crop_driving, detector=detector, fps=fps, has_pictures=side_by_side
     ) as driven:

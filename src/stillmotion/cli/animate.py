@@ -42,6 +42,8 @@ class Command(Loading):
     """Put source and driving frame to the left of the result."""
     smooth: bool = False
     """Take jitter off the motion (1-euro filter)."""
+    no_blink: bool = False
+    """Leave the photo's lids as they are when the driver's eyes shut."""
     show: Literal["keypoints", "flow", "occlusion"] | None = None
     """Mark keypoints on the result, or put a map beside it."""
     label: bool = False
@@ -76,6 +78,7 @@ class Command(Loading):
                 paste_back=self.paste_back,
                 side_by_side=self.side_by_side,
                 smooth=self.smooth,
+                blink=not self.no_blink,
                 show=self.show,
                 label=self.label,
                 background=self.background,

@@ -90,8 +90,8 @@ def open_backdrop(
 ) -> Backdrop:
     """Decide what is behind the source.
 
-    `auto` is transparent where the source is and the output can be, and white otherwise. A method without flow
-    cannot move transparency: on a colour, its source is laid before it is animated, as photos are.
+    `auto` is transparent where the source is and the output and the method can be, and white otherwise. A method
+    without flow cannot move transparency: on a colour, its source is laid before it is animated, as photos are.
 
     Args:
         still: The source.
@@ -103,7 +103,7 @@ def open_backdrop(
     Raises:
         ConfigError: No such background, or a transparent one is asked for beside other pictures.
         OutputError: A transparent one is asked for, and the output cannot hold it.
-        MotionError: The result would be transparent, and the method has no flow.
+        MotionError: A transparent one is asked for, and the method has no flow.
     """
     wanted = parse_background(request)
     if wanted == "transparent":
@@ -113,12 +113,12 @@ def open_backdrop(
         note = "nothing in the picture is transparent, so the result is not" if wanted == "transparent" else None
         return Backdrop(still, method.spec, note=note)
     rest = _at_rest(method, cutout.frame)
-    is_lost = wanted == "auto" and (has_panels or not holds_alpha(output))
+    is_lost = wanted == "auto" and (has_panels or not holds_alpha(output) or not rest.flows)
     if isinstance(wanted, str) and not is_lost:
         cutout.follow(rest)  # refuses what has no flow, before anything is written
         return Backdrop(still, method.spec, cutout)
     colour = BACKGROUND if isinstance(wanted, str) else wanted
-    note = _why_white(output, has_panels=has_panels) if is_lost else None
+    note = _why_white(output, method.spec.name if not rest.flows else None, has_panels=has_panels) if is_lost else None
     return Backdrop(_laid(still, colour, method.spec), method.spec, cutout if rest.flows else None, colour, note)
 
 
@@ -132,7 +132,12 @@ def _check_possible(output: File, *, has_panels: bool) -> None:
         raise OutputError(f"{output} cannot be transparent", hint=f"write {TRANSPARENT_OUTPUTS}", path=Path(output))
 
 
-def _why_white(output: File, *, has_panels: bool) -> str:
+def _why_white(output: File, flowless: str | None, *, has_panels: bool) -> str:
+    if flowless is not None:
+        return (
+            f"{flowless} paints its frames and cannot move transparency, so the picture is laid on white: "
+            "choose another colour with --background, or another method"
+        )
     if has_panels:
         return "beside other pictures the result is laid on white: choose another colour with --background"
     kind = Path(output).suffix.lower()
