@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from quality.contenders import METHODS, OURS, REDUCED
-from quality.jobs import EXTRA, Job, reference_of, trial_of
+from quality.jobs import EXTRA, Job, instruments_of, reference_of, trial_of
 from quality.sets import FRAMES, SIZES, shows_heads
 from stillmotion import methods
 from stillmotion.evaluate.scores import Score
@@ -22,7 +22,7 @@ from stillmotion.evaluate.table import COPYING, TRUTH
 from stillmotion.evaluate.tally import COLUMNS
 from stillmotion.train.ablation import draw_trials, summed, write_tables
 from stillmotion.train.trials import Ground, Outcome, bundle_of
-from stillmotion.video.image import write_image
+from stillmotion.video.image import read_image, write_image
 from stillmotion.video.mark import software
 from stillmotion.video.target import replacing
 
@@ -161,15 +161,22 @@ def time_methods(made: Sequence[Made], options: argparse.Namespace, *, size: int
     trials = {job.row: trial_of(job, options) for job, _ in made if SIZES[job.set] == size}
     opened = {row: methods.load(bundle_of(trial)) for row, trial in trials.items()}
     taken: dict[str, list[float]] = {row: [] for row in opened}
-    noise = np.random.default_rng(0).integers(0, 256, (ROUNDS, size, size, 3), dtype=np.uint8)
-    states = {row: method.encode([noise[0]]) for row, method in opened.items()}
-    for frame in noise:
+    shown = first_frames(options.output / "data" / [job.set for job, _ in made if SIZES[job.set] == size][-1] / "test")
+    states = {row: method.encode([shown[0]]) for row, method in opened.items()}
+    for frame in shown:
         for row, method in opened.items():
             method.render(states[row], method.read(frame[None]))  # for the caches
             began = time.perf_counter()
             method.render(states[row], method.read(frame[None]))
             taken[row].append((time.perf_counter() - began) * 1000)
     return {row: float(np.median(values)) for row, values in taken.items()}
+
+
+def first_frames(folder: Path) -> np.ndarray:
+    """The first frames of the first test strip, `uint8 (ROUNDS, size, size, 3)`: some methods need to see a face."""
+    strip = read_image(min(folder.glob("*.png")))
+    side = len(strip)
+    return np.stack([strip[:, i * side : (i + 1) * side] for i in range(ROUNDS)])
 
 
 def write_picture(made: Sequence[Made], options: argparse.Namespace, ground: Ground) -> None:
@@ -187,6 +194,7 @@ def write_ablation(made: Sequence[Made], options: argparse.Namespace, ground: Gr
     if not seeds:
         return
     folder: Path = options.output / ground.data.name
-    write_tables([(trial_of(job, options), outcome) for job, outcome in mine], ground, folder, unmeasured={})
+    _, unmeasured = instruments_of(ground.data.name, options)
+    write_tables([(trial_of(job, options), outcome) for job, outcome in mine], ground, folder, unmeasured=unmeasured)
     first = [trial_of(job, options) for job, _ in mine if job.seed == min(seeds)]
     write_image(folder / "ablation.png", draw_trials(first, ground))

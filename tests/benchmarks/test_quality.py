@@ -168,6 +168,14 @@ def test_rows_hold_every_seed_and_the_order_is_told(tmp_path: Path) -> None:
     assert tables.order_of(rows).endswith("holds.")
 
 
+def test_methods_are_timed_on_frames_of_the_test(tmp_path: Path) -> None:
+    strips(tmp_path / "test", 2, frames=tables.ROUNDS + 3)
+    found = tables.first_frames(tmp_path / "test")
+    given = np.asarray(Image.open(tmp_path / "test" / "0.png"))
+    assert found.shape == (tables.ROUNDS, 64, 64, 3)
+    assert np.array_equal(found[2], given[:, 128:192])
+
+
 def test_what_heads_1_alone_can_tell_comes_from_its_own_files(tmp_path: Path) -> None:
     options = Words(tmp_path)
     job = Job("x2face", sets.HEADS, 0)
