@@ -52,7 +52,7 @@ def test_shut_eyes_show_no_eye_and_nothing_far_from_them_changes(turn: float) ->
     assert shares[-1] < 0.02
     changed = np.argwhere((photo.shut(1, 1) != frame).any(-1))[:, ::-1] + 0.5
     nearest = np.linalg.norm(changed[:, None] - points[None, 36:48], axis=-1).min(1)
-    assert nearest.max() < 25
+    assert nearest.max() < 17
 
 
 def test_a_wink_shuts_one_eye() -> None:

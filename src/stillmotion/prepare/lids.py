@@ -136,19 +136,20 @@ class Lids:
 
 def _shut(frame: Frame, eye: np.ndarray, share: float) -> None:
     """Shut one eye `(6, 2)` in place."""
-    reach = 2.0 * np.ptp(eye, axis=0).max()
+    reach = 0.9 * np.ptp(eye, axis=0).max()
     low = np.floor(np.clip(eye.mean(0) - reach, 0, None)).astype(int)
     high = np.ceil(np.clip(eye.mean(0) + reach, None, frame.shape[1::-1])).astype(int)
     if (high - low < 2).any():  # outside the picture
         return
     part = frame[low[1] : high[1], low[0] : high[0]]
     large = cv2.resize(part, None, fx=FINE, fy=FINE, interpolation=cv2.INTER_CUBIC)
-    drawn = _draw_down(large, (eye - low) * FINE - 0.5, share)
-    part[:] = cv2.resize(drawn, part.shape[1::-1], interpolation=cv2.INTER_AREA)
+    drawn, is_moved = _draw_down(large, (eye - low) * FINE - 0.5, share)
+    drawn, moved = (cv2.resize(plane, part.shape[1::-1], interpolation=cv2.INTER_AREA) for plane in (drawn, is_moved))
+    part[moved > 0] = drawn[moved > 0]  # what has not moved has not been resampled either
 
 
-def _draw_down(picture: Frame, eye: np.ndarray, share: float) -> Frame:
-    """The skin between brow and eye stretched down over it; `eye` in pixel centres.
+def _draw_down(picture: Frame, eye: np.ndarray, share: float) -> tuple[Frame, np.ndarray]:
+    """The skin between brow and eye stretched down over it, and where that is; `eye` in pixel centres.
 
     In coordinates along the eye and across it, each column of skin from `top` to the lid's edge is
     stretched to end at the edge's new place; what lies below stays.
@@ -168,7 +169,8 @@ def _draw_down(picture: Frame, eye: np.ndarray, share: float) -> Frame:
     taken = np.where((v >= top) & (v < moved), top + (v - top) / height * (edge - top), v) - v
     columns = (np.arange(picture.shape[1]) + taken * down[0]).astype(np.float32)
     rows = (np.arange(picture.shape[0])[:, None] + taken * down[1]).astype(np.float32)
-    return cv2.remap(picture, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    drawn = cv2.remap(picture, columns, rows, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return drawn, (taken != 0).astype(np.float32)
 
 
 def _through(points: np.ndarray, u: np.ndarray) -> np.ndarray:
