@@ -33,6 +33,7 @@ from torch import nn
 
 from heads.grow import grow, widened
 from heads.loader import World
+from heads.marks import MARKS
 from heads.real import RealClips
 from heads.rendered import RenderedHeads
 from heads.run import Run
@@ -67,6 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="bundle folder, or state.pt of another run")
     parser.add_argument("--bundle", type=Path, help="write the averaged weights there at the end")
+    parser.add_argument("--trust", type=float, default=0.0, help="added to the logit of the mask that keeps pixels")
     parser.add_argument("--half", action="store_true", help="store the bundle in float16")
     parser.add_argument("-o", "--output", type=Path, required=True)
     return parser.parse_args()
@@ -119,20 +121,34 @@ def worlds(args: argparse.Namespace) -> list[tuple[World, float]]:
     return found
 
 
+@torch.no_grad()
+def trust(generator: nn.Module, amount: float) -> None:
+    """Let the composite take more of the warped picture: so much more on the logit of its mask."""
+    generator.final.bias[3] += amount  # type: ignore[index, operator]
+
+
 def ship(run: Run, args: argparse.Namespace) -> None:
     """Write the averaged weights as a bundle, with what they were made from."""
+    trust(run.average["generator"], args.trust)
     save_bundle(
         {name: network.cpu() for name, network in run.average.items()},
         run.config,
         args.bundle,
         crop=CropContract(kind="face", margin=MARGIN),
+        marks=MARKS,
         half=args.half,
         data="36 rendered people (VALID avatars, six held out) with true flow and landmarks; 13 GRID clips of 8 "
         "speakers (brbk7n and pwij3p held out) and 5 sign-language clips, with synthetic camera motion and backgrounds",
         licence="MIT",
         credit="VALID avatar library (Do et al. 2023, MIT); GRID corpus (Cooke et al. 2006, CC BY 4.0); "
         "sign-language clips of the Intel sample videos (CC BY 4.0); SqueezeNet 1.1 features of torchvision (BSD-3)",
-        recipe={"script": "benchmarks/train_heads.py", "schedule": args.schedule, "seed": args.seed, **run.state},
+        recipe={
+            "script": "benchmarks/train_heads.py",
+            "schedule": args.schedule,
+            "seed": args.seed,
+            "trust": args.trust,
+        }
+        | run.state,
     )
 
 

@@ -25,6 +25,32 @@ ANCHORS: tuple[tuple[int, ...], ...] = (
 )
 """Landmarks of the 68-point layout whose mean a keypoint learns; an empty tuple leaves it free."""
 
+MARKS = {
+    name: index
+    for index, name in enumerate(
+        (
+            "right upper lid",
+            "left upper lid",
+            "tip of the nose",
+            "right mouth corner",
+            "left mouth corner",
+            "upper lip",
+            "lower lip",
+            "chin",
+            "",
+            "",
+            "right lower lid",
+            "left lower lid",
+            "right brow",
+            "left brow",
+            "right jaw",
+            "left jaw",
+        )
+    )
+    if name
+}
+"""What the bundle's card says of them; blinks need the lids and the corners of the mouth (`prepare.lids`)."""
+
 STRESS = np.array([2, 2, 1, 2, 2, 2, 2, 1, 0, 0, 2, 2, 1, 1, 0.5, 0.5], np.float32)
 """How much each anchor counts: lids and lips move least and matter most."""
 

@@ -12,15 +12,19 @@ import pytest
 import torch
 from torch import nn
 
+from stillmotion import weights
 from stillmotion.methods.firstorder.config import FirstOrderConfig, compact_256
 from stillmotion.methods.firstorder.weights import build
+from stillmotion.prepare.lids import knows_lids
+from stillmotion.runtime.bundle import Bundle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 from heads import motion as lesson
 from heads.grow import grow, same, widened
-from heads.marks import ANCHORS, MIRRORED, STRESS, anchored
+from heads.marks import ANCHORS, MARKS, MIRRORED, STRESS, anchored
 from heads.run import Run
+from train_heads import trust
 
 
 def config(count: int = len(ANCHORS)) -> FirstOrderConfig:
@@ -127,6 +131,20 @@ def test_each_phase_trains_its_part_and_resumes(phase: str, tmp_path: Path, monk
         for n in run.networks
         for a, b in zip(again.networks[n].state_dict().values(), run.networks[n].state_dict().values(), strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ["heads", "heads-quality"])
+def test_the_card_says_what_keypoints_mark(name: str) -> None:
+    assert [index for index, anchor in enumerate(ANCHORS) if anchor] == sorted(MARKS.values())
+    assert knows_lids(MARKS)
+    assert Bundle.open(weights.find(name)).card.marks == MARKS
+
+
+def test_the_warped_picture_can_be_trusted_more() -> None:
+    generator = build(compact_256())["generator"]
+    before = generator.final.bias.detach().clone()
+    trust(generator, 3.0)
+    assert (generator.final.bias - before).tolist() == pytest.approx([0, 0, 0, 3])
 
 
 def test_anchors_follow_a_mirror() -> None:

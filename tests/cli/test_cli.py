@@ -198,42 +198,13 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path, tiny_bundle: Path,
         main(["animate", *words, "--debug"])
 
 
-def test_ctrl_c_exits_130_and_leaves_a_playable_file(tmp_path: Path, tiny_bundle: Path, scene: Scene) -> None:
-    clip = write_clip(tmp_path / "long.mp4", [make_frame(index % 9) for index in range(1000)])
-    room = tmp_path / "room"
-    room.mkdir()
-    words = ["animate", str(scene.picture), str(clip), "-o", str(room / "o.mp4"), "--weights", str(tiny_bundle)]
+def interrupt(room: Path, words: list[str], number: int) -> tuple[int, str]:
+    """Exit status and words of a command that gets a signal once its file has begun to grow in `room`."""
     process = subprocess.Popen(
         [sys.executable, "-m", "stillmotion", *words],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-    )
-    partial, deadline = room / "o.partial.mp4", time.monotonic() + 60
-    while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert err.splitlines()[0] == "error: stopped"
-    assert err.splitlines()[1].startswith("hint: the ")
-    assert err.rstrip().endswith("o.partial.mp4")
-    assert "Traceback" not in err
-    assert [path.name for path in room.iterdir()] == ["o.partial.mp4"]
-    assert pictures(partial)
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_kill_leaves_no_half_file(tmp_path: Path, tiny_bundle: Path, scene: Scene, name: str) -> None:
-    clip = write_clip(tmp_path / "long.mp4", [make_frame(index % 9) for index in range(1000)])
-    room, number = tmp_path / "room", getattr(signal, name)
-    room.mkdir()
-    words = ["animate", str(scene.picture), str(clip), "-o", str(room / "o.mp4"), "--weights", str(tiny_bundle)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stillmotion", *words],
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background job ignores SIGINT
     )
     partial, deadline = room / "o.partial.mp4", time.monotonic() + 60
     while not (partial.exists() and partial.stat().st_size) and time.monotonic() < deadline:
@@ -241,8 +212,36 @@ def test_a_kill_leaves_no_half_file(tmp_path: Path, tiny_bundle: Path, scene: Sc
     assert partial.exists()
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, err
     assert "Traceback" not in err
+    return process.returncode, err
+
+
+@pytest.fixture
+def long_job(tmp_path: Path, tiny_bundle: Path, scene: Scene) -> tuple[Path, list[str]]:
+    """A folder, and the words that animate a long clip into it."""
+    clip = write_clip(tmp_path / "long.mp4", [make_frame(index % 9) for index in range(1000)])
+    room = tmp_path / "room"
+    room.mkdir()
+    return room, ["animate", str(scene.picture), str(clip), "-o", str(room / "o.mp4"), "--weights", str(tiny_bundle)]
+
+
+def test_ctrl_c_exits_130_and_leaves_a_playable_file(long_job: tuple[Path, list[str]]) -> None:
+    room, words = long_job
+    status, err = interrupt(room, words, signal.SIGINT)
+    assert status == 130, err
+    assert err.splitlines()[0] == "error: stopped"
+    assert err.splitlines()[1].startswith("hint: the ")
+    assert err.rstrip().endswith("o.partial.mp4")
+    assert [path.name for path in room.iterdir()] == ["o.partial.mp4"]
+    assert pictures(room / "o.partial.mp4")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_kill_leaves_no_half_file(long_job: tuple[Path, list[str]], name: str) -> None:
+    room, words = long_job
+    number = getattr(signal, name)
+    status, err = interrupt(room, words, number)
+    assert status == 128 + number, err
     assert list(room.iterdir()) == []
 
 

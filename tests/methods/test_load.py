@@ -14,6 +14,7 @@ import pytest
 
 from stillmotion import methods, weights
 from stillmotion.core.errors import ConfigError, MissingExtraError, WeightsError
+from stillmotion.evaluate.candidates import Rebuilding, open_candidate
 from stillmotion.evaluate.naming import find_weights
 from stillmotion.methods.firstorder.method import FirstOrder
 from stillmotion.runtime.bundle import sha256
@@ -56,6 +57,7 @@ def test_a_shipped_name_means_the_shipped_weights_also_beside_a_folder_called_so
         with pytest.raises(WeightsError, match="toy-faces is not a weights bundle"):
             methods.load(place)
     assert find_weights("toy-faces") == "toy-faces"
+    assert isinstance(open_candidate("toy-faces"), Rebuilding), "and not a folder of frames to be scored"
 
 
 def test_a_misspelt_name_is_corrected(shelf: Path) -> None:

@@ -21,6 +21,7 @@ from stillmotion.data.clips import Clip, find_clips
 from stillmotion.data.decode import Fit, raw_frames
 from stillmotion.evaluate.naming import find_weights, told_apart
 from stillmotion.evaluate.table import COPYING
+from stillmotion.weights import is_shipped
 
 
 class Answering(Protocol):
@@ -184,7 +185,7 @@ def open_candidate(given: str, *, engine: methods.EngineName = "auto", device: s
     """
     where = find_weights(given)
     path = Path(where)
-    if path.is_dir() and not (path / "model.json").is_file():
+    if not is_shipped(given) and path.is_dir() and not (path / "model.json").is_file():
         return Made(path)
     method = methods.load(where, engine=engine, device=device)
     return Rebuilding(f"{method.spec.weights} ({method.spec.name})", method)

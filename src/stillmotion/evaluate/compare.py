@@ -14,7 +14,7 @@ from stillmotion.core.frame import Frame
 from stillmotion.core.method import Method
 from stillmotion.core.motion import Mode
 from stillmotion.evaluate.grid import draw_grid, grid_size, tile_side
-from stillmotion.evaluate.naming import find_weights, told_apart
+from stillmotion.evaluate.naming import told_apart
 from stillmotion.prepare.faces import FaceDetector
 from stillmotion.session.animator import Animator
 from stillmotion.session.driving import Driving, open_driving
@@ -79,7 +79,7 @@ def load_rows(
     """
     if len(weights) < 2:
         raise ConfigError("a comparison takes two weights or more", hint="--weights A B; for one: stillmotion animate")
-    loaded = [methods.load(find_weights(given), engine=engine, device=device) for given in weights]
+    loaded = [methods.load(given, engine=engine, device=device) for given in weights]
     names = told_apart([f"{method.spec.name}: {method.spec.weights}" for method in loaded], weights)
     return dict(zip(names, loaded, strict=True))
 
